@@ -1,0 +1,1 @@
+"""Images, grids and transforms in physical space."""

@@ -1,0 +1,32 @@
+"""The choices of one registration run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+LEVELS = (5, 4, 3, 2)
+"""Pyramid levels that have a spatial-awareness block, coarse to fine."""
+
+
+@dataclass(frozen=True)
+class RegistrationSettings:
+    """What to do with a pair; None takes the preset's own value.
+
+    Attributes:
+        preset: Name of a bundled preset, or the path of a preset file.
+        clusters: Number of tissue clusters, for all levels or per level {5: n, 4: n, 3: n, 2: n}.
+        weights: Path of a checkpoint; "none" runs without the network.
+        device: "auto", "cpu" or "cuda".
+        alignment: "none", "rigid" or "affine".
+        refine: Most steps of refinement per resolution; 0 switches it off.
+        seed: Seed of everything random.
+        field_spacing: Spacing of the displacement field, mm; None takes the preset's grid spacing.
+    """
+
+    preset: str = "ixi"
+    clusters: int | Mapping[int, int] | None = None
+    weights: str | None = None
+    device: str = "auto"
+    alignment: str | None = None
+    refine: int | None = None
+    seed: int = 0
+    field_spacing: float | None = None

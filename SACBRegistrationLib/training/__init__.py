@@ -1,0 +1,1 @@
+"""Training on images synthesised from label maps."""
