@@ -1,0 +1,36 @@
+"""The encoder shared by the fixed and the moving image (paper, Section 3.1 and Figure 5)."""
+
+import torch
+from torch import nn
+
+from SACBRegistrationLib.network.layers import ConvBlock
+
+CHANNELS = {1: 8, 2: 16, 3: 32, 4: 64, 5: 64}
+"""Channels of the features of every level."""
+
+
+class Encoder(nn.Module):
+    """Features of five levels; level i has 1 / 2^(i-1) of the resolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        stages = [nn.Sequential(ConvBlock(1, 4), ConvBlock(4, 8), ConvBlock(8, CHANNELS[1]))]
+        for level in (2, 3, 4, 5):
+            c_in, c_out = CHANNELS[level - 1], CHANNELS[level]
+            stages.append(nn.Sequential(nn.AvgPool3d(2), ConvBlock(c_in, c_out), ConvBlock(c_out, c_out)))
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, image: torch.Tensor) -> dict[int, torch.Tensor]:
+        """Encodes one image.
+
+        Args:
+            image: [B, 1, D, H, W], intensities in [0, 1], sides divisible by 16.
+
+        Returns:
+            Level (1 to 5) to features [B, C, D / 2^(level-1), H / 2^(level-1), W / 2^(level-1)].
+        """
+        features, x = {}, image
+        for level, stage in enumerate(self.stages, start=1):
+            x = stage(x)
+            features[level] = x
+        return features

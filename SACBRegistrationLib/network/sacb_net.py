@@ -1,0 +1,171 @@
+"""SACB-Net: a pyramid flow estimator with spatial-awareness convolutions (paper, Section 3 and Figure 2)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from SACBRegistrationLib.network.clustering import KMeansSettings
+from SACBRegistrationLib.network.encoder import CHANNELS, Encoder
+from SACBRegistrationLib.network.flow import compose, upsample, warp
+from SACBRegistrationLib.network.layers import ConvBlock
+from SACBRegistrationLib.network.matching import match, window_offsets
+from SACBRegistrationLib.network.spatial_awareness import (
+    ClusterContext,
+    FeatureMean,
+    SpatialAwarenessBlock,
+    context_width,
+)
+
+LEVELS = (5, 4, 3, 2)
+ROLES = ("fixed", "moving")
+STRIDE = 16
+"""Every side of the input must be a multiple of this."""
+
+
+@dataclass(frozen=True)
+class SACBNetResult:
+    """What one forward pass found.
+
+    Attributes:
+        displacement: [B, 3, D, H, W] in voxels, channels (d, h, w); warped(v) = moving(v + displacement(v)).
+        subflows: Level (5 to 2) to the flow matched at that level [B, 3, ...] in voxels of that level.
+        incoming: Level (4 to 1) to the flow the moving features were warped by there, voxels of that level.
+        contexts: (level, role) to the clusters of that image; role is "fixed" or "moving". From level 4 on
+            the moving clusters are those of the moving image warped by `incoming`: they lie in fixed space.
+    """
+
+    displacement: torch.Tensor
+    subflows: Mapping[int, torch.Tensor]
+    incoming: Mapping[int, torch.Tensor]
+    contexts: Mapping[tuple[int, str], ClusterContext]
+
+
+class FinalFlow(nn.Module):
+    """Flow of the finest level by plain convolutions (paper, end of Section 3.3)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        c = CHANNELS[1]
+        self.refine = nn.Sequential(ConvBlock(c, c), ConvBlock(c, c))
+        self.estimate = nn.Sequential(ConvBlock(2 * c, c), ConvBlock(c, c), nn.Conv3d(c, 3, 3, padding=1))
+
+    def forward(self, moving: torch.Tensor, fixed: torch.Tensor) -> torch.Tensor:
+        """Takes warped moving and fixed features [B, 8, D, H, W] to a flow [B, 3, D, H, W] in voxels."""
+        return self.estimate(torch.cat([self.refine(fixed), self.refine(moving)], dim=1))
+
+
+class SACBNet(nn.Module):
+    """The whole network; 1 105 591 parameters with the default settings.
+
+    Args:
+        clusters: Number of clusters N, for all levels or per level {5: n, 4: n, 3: n, 2: n}.
+        feature_mean: What the blocks cluster: "spatial", "channel" or "mixed" (paper, Section 6).
+        sacb_levels: Levels with a spatial-awareness block; the others match the encoder's features.
+        matching_window: Odd width of the search window, voxels of each level.
+        kmeans: Tolerance, sampling and seed of the clustering.
+
+    Attributes:
+        info: Metadata of the checkpoint that the weights came from; empty for new weights.
+
+    Raises:
+        ValueError: When a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        clusters: int | Mapping[int, int] = 7,
+        feature_mean: FeatureMean = "spatial",
+        sacb_levels: tuple[int, ...] = LEVELS,
+        matching_window: int = 3,
+        kmeans: KMeansSettings = KMeansSettings(),
+    ) -> None:
+        super().__init__()
+        if not set(sacb_levels) <= set(LEVELS):
+            raise ValueError(f"sacb_levels must be among {LEVELS}, not {sacb_levels}")
+        window_offsets(matching_window)
+        context_width(1, feature_mean)
+        self.feature_mean = feature_mean
+        self.sacb_levels = tuple(sacb_levels)
+        self.matching_window = matching_window
+        self.kmeans = kmeans
+        self.clusters = clusters
+        self.info: Mapping[str, object] = {}
+        self.encoder = Encoder()
+        self.sacb = nn.ModuleDict(
+            {str(level): SpatialAwarenessBlock(CHANNELS[level], feature_mean) for level in sacb_levels}
+        )
+        self.final = FinalFlow()
+
+    @property
+    def clusters(self) -> dict[int, int]:
+        """Number of clusters of every level; assign an integer or a mapping to change it."""
+        return dict(self._clusters)
+
+    @clusters.setter
+    def clusters(self, value: int | Mapping[int, int]) -> None:
+        per_level = {level: value for level in LEVELS} if isinstance(value, int) else dict(value)
+        if set(per_level) != set(LEVELS) or any(n < 1 for n in per_level.values()):
+            raise ValueError(
+                f"clusters must be positive, for all levels or for each of {LEVELS}, not {value}"
+            )
+        self._clusters = per_level
+
+    def forward(
+        self,
+        moving: torch.Tensor,
+        fixed: torch.Tensor,
+        contexts: Mapping[tuple[int, str], ClusterContext] | None = None,
+    ) -> SACBNetResult:
+        """Estimates the displacement that warps the moving image onto the fixed one.
+
+        Args:
+            moving: [B, 1, D, H, W], intensities in [0, 1], NIfTI axis order, sides divisible by 16.
+            fixed: Same shape.
+            contexts: (level, role) to clusters to use instead of clustering; absent keys are clustered.
+
+        Returns:
+            The displacement in voxels, with the flows and clusters of every level.
+
+        Raises:
+            ValueError: When the shapes differ or a side is not divisible by 16.
+        """
+        _check_inputs(moving, fixed)
+        given = dict(contexts or {})
+        used: dict[tuple[int, str], ClusterContext] = {}
+        moving_features, fixed_features = self.encoder(moving), self.encoder(fixed)
+        subflows: dict[int, torch.Tensor] = {}
+        incoming: dict[int, torch.Tensor] = {}
+        flow: torch.Tensor | None = None
+        for level in LEVELS:
+            m, f = moving_features.pop(level), fixed_features.pop(level)
+            if flow is not None:
+                incoming[level] = flow
+                m = warp(m, flow)
+            f = self._refine(f, level, "fixed", given, used)
+            m = self._refine(m, level, "moving", given, used)
+            subflows[level] = match(m, f, self.matching_window)
+            flow = upsample(subflows[level] if flow is None else compose(flow, subflows[level]))
+        incoming[1] = flow
+        delta = self.final(warp(moving_features.pop(1), flow), fixed_features.pop(1))
+        return SACBNetResult(compose(flow, delta), subflows, incoming, used)
+
+    def _refine(self, features, level, role, given, used):
+        if level not in self.sacb_levels:
+            return features
+        # Each image and level draws its own seeds, so that one does not depend on what ran before it.
+        settings = replace(self.kmeans, seed=self.kmeans.seed * 100 + 10 * level + ROLES.index(role))
+        refined, used[level, role] = self.sacb[str(level)](
+            features, self._clusters[level], settings, given.get((level, role))
+        )
+        return refined
+
+
+def _check_inputs(moving: torch.Tensor, fixed: torch.Tensor) -> None:
+    if moving.shape != fixed.shape or moving.dim() != 5 or moving.shape[1] != 1:
+        raise ValueError(
+            f"moving and fixed must both be [B, 1, D, H, W], not {tuple(moving.shape)}, {tuple(fixed.shape)}"
+        )
+    if any(side % STRIDE for side in moving.shape[2:]):
+        raise ValueError(f"every side must be divisible by {STRIDE}, not {tuple(moving.shape[2:])}")

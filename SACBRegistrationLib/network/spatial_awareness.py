@@ -1,0 +1,121 @@
+"""The 3D spatial-awareness convolution block (paper, Section 3.2 and Figure 3)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from SACBRegistrationLib.network.adaptive_convolution import adaptive_convolution
+from SACBRegistrationLib.network.clustering import KMeansSettings, kmeans
+from SACBRegistrationLib.network.layers import NEGATIVE_SLOPE, ConvBlock
+from SACBRegistrationLib.network.matching import shifted, window_offsets
+
+FeatureMean = Literal["spatial", "channel", "mixed"]
+
+
+@dataclass(frozen=True)
+class ClusterContext:
+    """The clusters of one image at one level.
+
+    Attributes:
+        labels: [B, D, H, W] cluster index of every voxel, 0 to N - 1, int64.
+        centroids: [B, N, C] mean context vector of every cluster, zero for an empty one.
+    """
+
+    labels: torch.Tensor
+    centroids: torch.Tensor
+
+
+def context_vectors(features: torch.Tensor, feature_mean: FeatureMean) -> torch.Tensor:
+    """Returns the vector of every voxel that is clustered: the mean of its zero-padded 3x3x3 patch.
+
+    Args:
+        features: [B, C, D, H, W].
+        feature_mean: "spatial": mean over the 27 positions, C values (equation 3); "channel": mean over the
+            channels, 27 values; "mixed": both, spatial first.
+
+    Returns:
+        [B, D, H, W, C], [B, D, H, W, 27] or [B, D, H, W, C + 27].
+    """
+    parts = []
+    if feature_mean in ("spatial", "mixed"):
+        parts.append(F.avg_pool3d(features, kernel_size=3, stride=1, padding=1))
+    if feature_mean in ("channel", "mixed"):
+        padded = F.pad(features.mean(1), [1] * 6)
+        parts.append(torch.stack([shifted(padded, o, features.shape[2:], 1) for o in window_offsets(3)], 1))
+    return torch.cat(parts, dim=1).permute(0, 2, 3, 4, 1)
+
+
+def context_width(channels: int, feature_mean: FeatureMean) -> int:
+    """Returns the length of a context vector.
+
+    Raises:
+        ValueError: When the feature mean is unknown.
+    """
+    widths = {"spatial": channels, "channel": 27, "mixed": channels + 27}
+    if feature_mean not in widths:
+        raise ValueError(f"feature_mean must be one of {', '.join(widths)}, not {feature_mean!r}")
+    return widths[feature_mean]
+
+
+class SpatialAwarenessBlock(nn.Module):
+    """Refines features with a convolution whose kernel depends on the voxel's cluster (equations 2 to 7).
+
+    Args:
+        channels: Channels of input and output.
+        feature_mean: What is clustered, see `context_vectors`.
+    """
+
+    def __init__(self, channels: int, feature_mean: FeatureMean) -> None:
+        super().__init__()
+        width = context_width(channels, feature_mean)
+        self.feature_mean = feature_mean
+        self.project = ConvBlock(channels, channels)
+        self.weight = nn.Parameter(torch.empty(channels, channels, 27))
+        self.kernel_mlp = _mlp(width, 128, 27)
+        self.bias_mlp = _mlp(width, 64, channels)
+        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+
+    def forward(
+        self,
+        features: torch.Tensor,
+        clusters: int,
+        kmeans_settings: KMeansSettings,
+        context: ClusterContext | None = None,
+    ) -> tuple[torch.Tensor, ClusterContext]:
+        """Refines the features of one image.
+
+        Args:
+            features: [B, C, D, H, W].
+            clusters: Number of clusters N.
+            kmeans_settings: Tolerance, sampling and seed.
+            context: Clusters to use instead of clustering.
+
+        Returns:
+            Refined features [B, C, D, H, W], and the clusters they were refined with.
+        """
+        projected = self.project(features)
+        if context is None:
+            context = self._cluster(projected.detach(), clusters, kmeans_settings)
+        gates = torch.sigmoid(self.kernel_mlp(context.centroids))
+        biases = self.bias_mlp(context.centroids)
+        adapted = adaptive_convolution(projected, self.weight, context.labels, gates, biases)
+        return features + F.leaky_relu(adapted, NEGATIVE_SLOPE), context
+
+    def _cluster(self, projected: torch.Tensor, clusters: int, settings: KMeansSettings) -> ClusterContext:
+        vectors = context_vectors(projected, self.feature_mean)
+        found = [kmeans(v.reshape(-1, v.shape[-1]), clusters, settings) for v in vectors]
+        labels = torch.stack([c.labels.reshape(vectors.shape[1:4]) for c in found])
+        return ClusterContext(labels, torch.stack([c.centroids for c in found]))
+
+
+def _mlp(c_in: int, hidden: int, c_out: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(c_in, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, c_out),
+    )
