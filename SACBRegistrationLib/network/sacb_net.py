@@ -53,7 +53,8 @@ class FinalFlow(nn.Module):
 
     def forward(self, moving: torch.Tensor, fixed: torch.Tensor) -> torch.Tensor:
         """Takes warped moving and fixed features [B, 8, D, H, W] to a flow [B, 3, D, H, W] in voxels."""
-        return self.estimate(torch.cat([self.refine(fixed), self.refine(moving)], dim=1))
+        refined = self.refine(torch.cat([fixed, moving])).chunk(2)
+        return self.estimate(torch.cat(refined, dim=1))
 
 
 class SACBNet(nn.Module):
@@ -134,32 +135,42 @@ class SACBNet(nn.Module):
         _check_inputs(moving, fixed)
         given = dict(contexts or {})
         used: dict[tuple[int, str], ClusterContext] = {}
-        moving_features, fixed_features = self.encoder(moving), self.encoder(fixed)
+        # Both images go through every shared layer as one batch: CPU convolutions need that to be fast.
+        features = self.encoder(torch.cat([fixed, moving]).contiguous(memory_format=torch.channels_last_3d))
         subflows: dict[int, torch.Tensor] = {}
         incoming: dict[int, torch.Tensor] = {}
         flow: torch.Tensor | None = None
         for level in LEVELS:
-            m, f = moving_features.pop(level), fixed_features.pop(level)
+            f, m = features.pop(level).chunk(2)
             if flow is not None:
                 incoming[level] = flow
                 m = warp(m, flow)
-            f = self._refine(f, level, "fixed", given, used)
-            m = self._refine(m, level, "moving", given, used)
+            if level in self.sacb_levels:
+                f, m = self._refine(level, f, m, given, used)
             subflows[level] = match(m, f, self.matching_window)
             flow = upsample(subflows[level] if flow is None else compose(flow, subflows[level]))
         incoming[1] = flow
-        delta = self.final(warp(moving_features.pop(1), flow), fixed_features.pop(1))
+        f, m = features.pop(1).chunk(2)
+        delta = self.final(warp(m, flow), f)
         return SACBNetResult(compose(flow, delta), subflows, incoming, used)
 
-    def _refine(self, features, level, role, given, used):
-        if level not in self.sacb_levels:
-            return features
-        # Each image and level draws its own seeds, so that one does not depend on what ran before it.
-        settings = replace(self.kmeans, seed=self.kmeans.seed * 100 + 10 * level + ROLES.index(role))
-        refined, used[level, role] = self.sacb[str(level)](
-            features, self._clusters[level], settings, given.get((level, role))
+    def _refine(self, level, fixed, moving, given, used):
+        """Refines the features of both images at one level and records the clusters in `used`."""
+        block = self.sacb[str(level)]
+        both = torch.cat([fixed, moving])
+        projected = block.project(both)
+        for index, (role, part) in enumerate(zip(ROLES, projected.chunk(2), strict=True)):
+            if (level, role) in given:
+                used[level, role] = given[level, role]
+            else:
+                # Each image and level draws its own seeds, so that one does not depend on what ran before it.
+                settings = replace(self.kmeans, seed=self.kmeans.seed * 10_000 + 1000 * level + 100 * index)
+                used[level, role] = block.cluster(part, self._clusters[level], settings)
+        context = ClusterContext(
+            torch.cat([used[level, role].labels for role in ROLES]),
+            torch.cat([used[level, role].centroids for role in ROLES]),
         )
-        return refined
+        return block(both, projected, context).chunk(2)
 
 
 def _check_inputs(moving: torch.Tensor, fixed: torch.Tensor) -> None:

@@ -1,6 +1,6 @@
 """The 3D spatial-awareness convolution block (paper, Section 3.2 and Figure 3)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -78,37 +78,39 @@ class SpatialAwarenessBlock(nn.Module):
         self.bias_mlp = _mlp(width, 64, channels)
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
 
+    def cluster(self, projected: torch.Tensor, clusters: int, settings: KMeansSettings) -> ClusterContext:
+        """Clusters the context vectors of every sample on its own.
+
+        Args:
+            projected: [B, C, D, H, W], features after `project`; no gradient flows.
+            clusters: Number of clusters N.
+            settings: Tolerance, sampling and seed of K-Means; the samples of a batch draw different seeds.
+        """
+        vectors = context_vectors(projected.detach(), self.feature_mean)
+        found = [
+            kmeans(v.reshape(-1, v.shape[-1]), clusters, replace(settings, seed=settings.seed + sample))
+            for sample, v in enumerate(vectors)
+        ]
+        labels = torch.stack([c.labels.reshape(vectors.shape[1:4]) for c in found])
+        return ClusterContext(labels, torch.stack([c.centroids for c in found]))
+
     def forward(
-        self,
-        features: torch.Tensor,
-        clusters: int,
-        kmeans_settings: KMeansSettings,
-        context: ClusterContext | None = None,
-    ) -> tuple[torch.Tensor, ClusterContext]:
-        """Refines the features of one image.
+        self, features: torch.Tensor, projected: torch.Tensor, context: ClusterContext
+    ) -> torch.Tensor:
+        """Refines features with the kernels of their clusters (equations 5 to 7).
 
         Args:
             features: [B, C, D, H, W].
-            clusters: Number of clusters N.
-            kmeans_settings: Tolerance, sampling and seed.
-            context: Clusters to use instead of clustering.
+            projected: [B, C, D, H, W], the features after `project`.
+            context: Clusters of the projected features.
 
         Returns:
-            Refined features [B, C, D, H, W], and the clusters they were refined with.
+            [B, C, D, H, W].
         """
-        projected = self.project(features)
-        if context is None:
-            context = self._cluster(projected.detach(), clusters, kmeans_settings)
         gates = torch.sigmoid(self.kernel_mlp(context.centroids))
         biases = self.bias_mlp(context.centroids)
         adapted = adaptive_convolution(projected, self.weight, context.labels, gates, biases)
-        return features + F.leaky_relu(adapted, NEGATIVE_SLOPE), context
-
-    def _cluster(self, projected: torch.Tensor, clusters: int, settings: KMeansSettings) -> ClusterContext:
-        vectors = context_vectors(projected, self.feature_mean)
-        found = [kmeans(v.reshape(-1, v.shape[-1]), clusters, settings) for v in vectors]
-        labels = torch.stack([c.labels.reshape(vectors.shape[1:4]) for c in found])
-        return ClusterContext(labels, torch.stack([c.centroids for c in found]))
+        return features + F.leaky_relu(adapted, NEGATIVE_SLOPE)
 
 
 def _mlp(c_in: int, hidden: int, c_out: int) -> nn.Sequential:

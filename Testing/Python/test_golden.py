@@ -20,13 +20,15 @@ def run(request):
     golden = load_golden(request.param)
     network = load_checkpoint(golden.weights)
     blocks = {level: network.sacb[str(level)] for level in LEVELS}
-    refined, projected = {level: [] for level in LEVELS}, {level: [] for level in LEVELS}
+    refined, projected = {}, {}
     handles = [
         handle
         for level, block in blocks.items()
         for handle in (
-            block.register_forward_hook(lambda m, i, out, level=level: refined[level].append(out[0][0])),
-            block.project.register_forward_hook(lambda m, i, out, level=level: projected[level].append(out)),
+            block.register_forward_hook(lambda m, i, out, level=level: refined.update({level: out})),
+            block.project.register_forward_hook(
+                lambda m, i, out, level=level: projected.update({level: out})
+            ),
         )
     ]
     with torch.no_grad():
@@ -36,9 +38,8 @@ def run(request):
     return golden, network, result, by_role(refined), by_role(projected)
 
 
-def by_role(calls: dict[int, list[torch.Tensor]]) -> dict[tuple[int, str], torch.Tensor]:
-    assert all(len(found) == len(ROLES) for found in calls.values())
-    return {(level, role): x for level, found in calls.items() for role, x in zip(ROLES, found, strict=True)}
+def by_role(calls: dict[int, torch.Tensor]) -> dict[tuple[int, str], torch.Tensor]:
+    return {(level, role): both[i] for level, both in calls.items() for i, role in enumerate(ROLES)}
 
 
 def relative(ours: torch.Tensor, theirs: torch.Tensor) -> float:
@@ -76,7 +77,7 @@ def test_kmeans_from_the_recorded_start(run):
     golden, network, _, _, projected = run
     for level in LEVELS:
         for role in ROLES:
-            vectors = context_vectors(projected[level, role], network.feature_mean)[0]
+            vectors = context_vectors(projected[level, role][None], network.feature_mean)[0]
             vectors = vectors.reshape(-1, vectors.shape[-1])
             start = vectors[golden.tensor(f"level{level}_{role}_init")]
             found = kmeans(vectors, len(start), EXACT_KMEANS, initial=start)
