@@ -1,0 +1,129 @@
+"""Rules of the source tree that a reader relies on, checked on the syntax trees."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from shared_data import REPOSITORY
+
+LIBRARY = REPOSITORY / "SACBRegistrationLib"
+FOLDERS = (LIBRARY, REPOSITORY / "SACBRegistration", REPOSITORY / "Testing")
+SOURCES = [*sorted(path for folder in FOLDERS for path in folder.rglob("*.py")), REPOSITORY / "run.py"]
+CORE = [path for path in SOURCES if path.is_relative_to(LIBRARY)]
+MOST_LINES = 300
+
+# What a part of the library may not import: it would turn the layers upside down.
+BELOW = {
+    "imaging": ("network", "registration", "training", "evaluation", "cli"),
+    "network": ("registration", "training", "evaluation", "cli"),
+    "registration": ("training", "evaluation", "cli"),
+    "evaluation": ("training", "cli"),
+    "training": ("cli",),
+}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(REPOSITORY).as_posix()
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(path)} imports relatively"
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def calls(path: Path) -> list[tuple[str, ast.Call]]:
+    return [(ast.unparse(node.func), node) for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
+
+
+def is_silent(handler: ast.ExceptHandler) -> bool:
+    return all(
+        isinstance(statement, ast.Pass | ast.Continue)
+        or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+        for statement in handler.body
+    )
+
+
+def test_rules_find_what_they_look_for():
+    bad = ast.parse("try:\n    f()\nexcept ValueError:\n    ...\n").body[0]
+    assert is_silent(bad.handlers[0])
+    assert len(CORE) > 15 and len(SOURCES) > len(CORE)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_file_is_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) < MOST_LINES
+
+
+@pytest.mark.parametrize("path", CORE, ids=name_of)
+def test_core_knows_nothing_of_slicer(path):
+    roots = {name.split(".")[0] for name in imports(path)}
+    assert not roots & {"slicer", "qt", "vtk", "ctk", "PythonQt", "vtkmodules", "mrml"}
+    if "cli" not in path.relative_to(LIBRARY).parts:
+        assert not roots & {"matplotlib", "tqdm"}, "only the command line has these"
+
+
+@pytest.mark.parametrize("path", CORE, ids=name_of)
+def test_layers_look_down_only(path):
+    part = path.relative_to(LIBRARY).parts[0]
+    for upper in BELOW.get(part, ()):
+        wrong = {name for name in imports(path) if name.startswith(f"SACBRegistrationLib.{upper}")}
+        assert not wrong
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_no_error_is_swallowed(path):
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, f"bare except in line {node.lineno}"
+            assert not is_silent(node), f"silent except in line {node.lineno}"
+    assert not [call for name, call in calls(path) if name.split(".")[-1] == "suppress"]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_no_warning_is_hidden(path):
+    names = {name for name, _ in calls(path)}
+    assert not names & {"warnings.filterwarnings", "warnings.simplefilter", "filterwarnings", "simplefilter"}
+
+
+@pytest.mark.parametrize("path", CORE, ids=name_of)
+def test_library_does_not_print(path):
+    if "cli" in path.relative_to(LIBRARY).parts:
+        return
+    assert "print" not in {name for name, _ in calls(path)}
+
+
+@pytest.mark.parametrize("path", CORE, ids=name_of)
+def test_nothing_runs_code_from_a_file(path):
+    roots = {name.split(".")[0] for name in imports(path)}
+    assert not roots & {"dill", "joblib", "shelve", "marshal"}
+    for name, call in calls(path):
+        options = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        assert name not in ("eval", "exec", "pickle.load", "pickle.loads", "pickle.Unpickler")
+        assert options.get("shell", "False") == "False"
+        if name == "torch.load":
+            assert options.get("weights_only") == "True", f"line {call.lineno}"
+        if name in ("np.load", "numpy.load"):
+            assert options.get("allow_pickle", "False") == "False", f"line {call.lineno}"
+
+
+def test_importing_the_package_costs_nothing():
+    code = (
+        "import sys, SACBRegistrationLib\n"
+        "heavy = {'torch', 'SimpleITK', 'numpy', 'matplotlib', 'slicer', 'vtk'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(heavy)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, f"importing the package imported {done.stderr.strip()}"
