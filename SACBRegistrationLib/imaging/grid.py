@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import SimpleITK as sitk
 
-# The letter names the direction in which the index grows, as in NIfTI tools: an "LIA" axis 0 grows to the left.
+# The letter names the direction in which the index grows, as in NIfTI tools: "LIA"'s axis 0 grows leftwards.
 _LPS_LETTERS = (("L", "R"), ("P", "A"), ("S", "I"))
 
 
@@ -129,7 +129,7 @@ class Grid:
         interpolator: int = sitk.sitkLinear,
         default: float = 0.0,
     ) -> sitk.Image:
-        """Samples an image on this grid with SimpleITK; `transform` takes this grid's points to the image's."""
+        """Samples an image on this grid; `transform` takes this grid's points to the image's points."""
         return sitk.Resample(
             image,
             self.size,

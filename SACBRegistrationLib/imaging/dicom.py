@@ -1,0 +1,68 @@
+"""Reading a folder that holds one DICOM series."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from SACBRegistrationLib.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+# Scanners round slice positions; a missing slice doubles a gap.
+_GAP_TOLERANCE = 0.05
+
+
+def read_dicom_folder(folder: Path, subject: str) -> sitk.Image:
+    """Reads the one DICOM series in a folder, slices sorted by position.
+
+    Args:
+        folder: The folder; subfolders are not searched.
+        subject: Subject of the error sentence.
+
+    Returns:
+        The volume, HU where the slices say how to rescale.
+
+    Raises:
+        UserError: When there is no series, there are several, slices are missing, repeated or damaged.
+    """
+    series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+    if not series:
+        raise UserError(
+            f"{subject} is a folder without a DICOM series; give the file or the folder of one series."
+        )
+    if len(series) > 1:
+        raise UserError(
+            f"{subject} is a folder with {len(series)} DICOM series; "
+            "put the wanted one into a folder of its own."
+        )
+    files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
+    try:
+        if len(files) == 1:
+            return sitk.ReadImage(files[0])
+        _check_gaps(files, subject)
+        return sitk.ReadImage(files)
+    except RuntimeError as error:
+        logger.debug("%s", error)
+        raise UserError(
+            f"{subject} cannot be read; a slice is damaged or differs in size from the others."
+        ) from error
+
+
+def _check_gaps(files: tuple[str, ...], subject: str) -> None:
+    """Raises UserError unless the slices lie evenly, one at every position."""
+    positions, normal = [], None
+    reader = sitk.ImageFileReader()
+    for file in files:
+        reader.SetFileName(file)
+        reader.ReadImageInformation()
+        positions.append(reader.GetOrigin())
+        if normal is None:
+            normal = np.asarray(reader.GetDirection()).reshape(3, 3)[:, 2]
+    gaps = np.diff(np.asarray(positions) @ normal)
+    if abs(gaps - np.median(gaps)).max() > _GAP_TOLERANCE * abs(np.median(gaps)):
+        raise UserError(
+            f"{subject} has missing, repeated or unevenly spaced slices; "
+            "export one complete volume of the series."
+        )

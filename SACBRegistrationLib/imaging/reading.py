@@ -1,0 +1,214 @@
+"""Reading volumes, label maps, masks and transforms from files, with one sentence when that fails."""
+
+import gzip
+import logging
+import math
+import os
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from SACBRegistrationLib.errors import UserError
+from SACBRegistrationLib.imaging.dicom import read_dicom_folder
+from SACBRegistrationLib.imaging.grid import Grid
+from SACBRegistrationLib.imaging.linear import affine_part
+from SACBRegistrationLib.imaging.validation import (
+    describe,
+    validate_labels,
+    validate_mask,
+    validate_volume,
+)
+
+logger = logging.getLogger(__name__)
+
+_TRANSFORM_SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".mat", ".xfm")
+_CHUNK = 1 << 22
+
+
+def read_volume(path: str | Path, role: str) -> sitk.Image:
+    """Reads a scalar volume: any format that SimpleITK reads, or a folder of one DICOM series.
+
+    Args:
+        path: File or folder.
+        role: "fixed" or "moving", for the error sentences.
+
+    Returns:
+        The volume as `validate_volume` returns it (float32, LPS mm).
+
+    Raises:
+        UserError: When the file is missing, unreadable or truncated, or the volume cannot be registered.
+    """
+    return validate_volume(_read(path, describe(role, "image", str(path))), role, str(path))
+
+
+def read_labels(path: str | Path, role: str) -> sitk.Image:
+    """Reads a label map as `validate_labels` returns it.
+
+    Args:
+        path: File or folder.
+        role: "fixed" or "moving", for the error sentences.
+
+    Raises:
+        UserError: When the file is missing, unreadable or truncated, or is no label map.
+    """
+    return validate_labels(_read(path, describe(role, "label map", str(path))), role, str(path))
+
+
+def read_mask(path: str | Path, role: str, reference: sitk.Image | Grid) -> sitk.Image:
+    """Reads a mask onto the grid of its image, as `validate_mask` returns it.
+
+    Args:
+        path: File or folder.
+        role: "fixed" or "moving", for the error sentences.
+        reference: The image that the mask belongs to, or its grid.
+
+    Raises:
+        UserError: When the file is missing, unreadable or truncated, or is no mask of this image.
+    """
+    return validate_mask(_read(path, describe(role, "mask", str(path))), role, reference, str(path))
+
+
+def read_transform(path: str | Path) -> sitk.Transform:
+    """Reads a transform that takes fixed points to moving points (LPS mm), ITK's convention.
+
+    Args:
+        path: An ITK transform (.tfm, .txt, .h5, .mat), or a displacement field (an image of 3-vectors in mm).
+
+    Returns:
+        The transform; a field as sitk.DisplacementFieldTransform.
+
+    Raises:
+        UserError: When the file is missing or unreadable, is not 3D, or its transform is not finite or
+            singular.
+    """
+    subject = f"The initial transform ({path})"
+    file = _existing(path, subject)
+    if file.suffix.lower() in _TRANSFORM_SUFFIXES:
+        transform = _read_itk_transform(file, subject)
+    else:
+        transform = _as_field_transform(_read(file, subject), subject)
+    if transform.IsLinear():
+        anywhere = Grid((2, 2, 2), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), tuple(np.eye(3).ravel()))
+        matrix = affine_part(transform, anywhere).matrix
+        if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-3:
+            raise UserError(f"{subject} cannot be inverted or is not finite; give another one.")
+    return transform
+
+
+def _read_itk_transform(file: Path, subject: str) -> sitk.Transform:
+    try:
+        with _captured_stderr():
+            transform = sitk.ReadTransform(str(file))
+    except RuntimeError as error:
+        logger.debug("%s", error)
+        raise UserError(f"{subject} cannot be read; it is no ITK transform or damaged.") from error
+    if transform.GetDimension() != 3:
+        raise UserError(f"{subject} has {transform.GetDimension()} dimensions; it must have 3.")
+    return transform
+
+
+def _as_field_transform(field: sitk.Image, subject: str) -> sitk.Transform:
+    if field.GetDimension() != 3 or field.GetNumberOfComponentsPerPixel() != 3:
+        raise UserError(f"{subject} is no displacement field: it needs 3 dimensions and 3 values per voxel.")
+    if not np.isfinite(sitk.GetArrayViewFromImage(field)).all():
+        raise UserError(f"{subject} contains NaN or infinite displacements; give another one.")
+    return sitk.DisplacementFieldTransform(sitk.Cast(field, sitk.sitkVectorFloat64))
+
+
+def _existing(path: str | Path, subject: str) -> Path:
+    file = Path(path)
+    if not file.exists():
+        raise UserError(f"{subject} does not exist; check the path.")
+    if not os.access(file, os.R_OK):
+        raise UserError(f"{subject} may not be read; check its permissions.")
+    return file
+
+
+def _read(path: str | Path, subject: str) -> sitk.Image:
+    file = _existing(path, subject)
+    if file.is_dir():
+        with _captured_stderr():
+            return read_dicom_folder(file, subject)
+    if file.stat().st_size == 0:
+        raise UserError(f"{subject} is an empty file; copy it again.")
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(file))
+    try:
+        with _captured_stderr():
+            reader.ReadImageInformation()
+            _check_complete(file, reader, subject)
+            image = reader.Execute()
+    except RuntimeError as error:
+        logger.debug("%s", error)
+        raise UserError(f"{subject} cannot be read; {_reason(str(error))}.") from error
+    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
+        return image[:, :, :, 0]
+    return image
+
+
+def _reason(message: str) -> str:
+    if "Unable to determine ImageIO reader" in message:
+        return (
+            "it is damaged or in no format that SimpleITK knows (NIfTI, NRRD, MetaImage, DICOM folder, ...)"
+        )
+    if "orthonormal" in message:
+        return "its axis directions are sheared (non-orthonormal), resample it to a right-angled grid first"
+    return "it is truncated or damaged, copy it again"
+
+
+def _check_complete(file: Path, reader: sitk.ImageFileReader, subject: str) -> None:
+    """Raises UserError when a NIfTI file is shorter than it says: ITK fills the rest silently."""
+    if not reader.HasMetaDataKey("vox_offset"):
+        return
+    bits = float(reader.GetMetaData("bitpix"))
+    components = [float(reader.GetMetaData(f"dim[{axis}]")) for axis in range(1, 8)]
+    needed = math.prod(max(n, 1.0) for n in components) * bits / 8
+    data = file
+    if file.suffix.lower() == ".hdr":
+        pair = [file.with_suffix(".img"), file.with_suffix(".img.gz")]
+        data = next((candidate for candidate in pair if candidate.exists()), file)
+    elif file.suffix.lower() in (".nii", ".gz"):
+        needed += float(reader.GetMetaData("vox_offset"))
+    try:
+        present = _unpacked_size(data)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{subject} is truncated or damaged; copy it again.") from error
+    if present < needed:
+        raise UserError(f"{subject} is truncated: it has {present} of {needed:.0f} bytes; copy it again.")
+
+
+def _unpacked_size(file: Path) -> int:
+    """Returns the number of bytes in a file; a packed one is unpacked, which verifies its checksum."""
+    with file.open("rb") as stream:
+        if stream.read(2) != b"\x1f\x8b":
+            return file.stat().st_size
+    size = 0
+    with gzip.open(file, "rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            size += len(chunk)
+    return size
+
+
+@contextmanager
+def _captured_stderr() -> Iterator[None]:
+    """Sends what ITK's readers print about a bad file to the log; the error sentence says it better."""
+    try:
+        saved = os.dup(2)
+    except OSError:  # a program without a console has no stderr
+        yield
+        return
+    with tempfile.TemporaryFile() as sink:
+        try:
+            os.dup2(sink.fileno(), 2)
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            sink.seek(0)
+            if noise := sink.read().decode(errors="replace").strip():
+                logger.debug("%s", noise)

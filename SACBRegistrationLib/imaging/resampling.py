@@ -1,0 +1,75 @@
+"""Sampling an image on another grid without aliasing."""
+
+import numpy as np
+import SimpleITK as sitk
+
+from SACBRegistrationLib.imaging.grid import Grid
+from SACBRegistrationLib.imaging.linear import affine_part
+
+# Below a twentieth of a voxel the Gaussian's neighbours weigh less than float32 resolves.
+_NEGLIGIBLE_SIGMA = 0.05
+
+
+def smoothing_sigma(source: Grid, target: Grid, transform: sitk.Transform | None = None) -> np.ndarray:
+    """Returns the Gaussian that removes from an image what a coarser grid cannot hold.
+
+    Each grid's voxel is taken as a Gaussian whose full width at half maximum is the spacing. The target's,
+    carried into the source by the transform's linear part, less the source's own, is what is missing:
+    sigma_k^2 = max(0, sum_j (R_kj t_j)^2 - s_k^2) / (8 ln 2), with R the target's axes seen from the source's
+    axes, t and s the spacings. With matched axes and ratio r = t/s this is (r^2 - 1) / (8 ln 2) source
+    voxels.
+
+    Args:
+        source: Grid of the image.
+        target: Grid to sample on.
+        transform: Takes target points to source points (LPS mm); None is the identity.
+
+    Returns:
+        [3] standard deviations along the source's index axes, mm.
+    """
+    axes = target.axes if transform is None else affine_part(transform, target).matrix @ target.axes
+    widths = (source.axes.T @ axes * np.asarray(target.spacing)) ** 2
+    missing = widths.sum(axis=1) - np.asarray(source.spacing) ** 2
+    return np.sqrt(np.maximum(missing, 0.0) / (8 * np.log(2)))
+
+
+def smooth(image: sitk.Image, sigma: np.ndarray) -> sitk.Image:
+    """Convolves with a Gaussian whose standard deviations (mm) differ per index axis; returns float32."""
+    image = sitk.Cast(image, sitk.sitkFloat32)
+    for axis, (width, spacing) in enumerate(zip(sigma, image.GetSpacing(), strict=True)):
+        if width < _NEGLIGIBLE_SIGMA * spacing or image.GetSize()[axis] < 2:
+            continue
+        variance = [0.0, 0.0, 0.0]
+        variance[axis] = float(width) ** 2
+        # A truncated kernel is exact also below one voxel, where the recursive filter is not.
+        image = sitk.DiscreteGaussian(image, variance, maximumKernelWidth=64, maximumError=0.005)
+    return image
+
+
+def resample(
+    image: sitk.Image, grid: Grid, transform: sitk.Transform | None = None, default: float = 0.0
+) -> sitk.Image:
+    """Samples a scalar image linearly on a grid, smoothed first where the grid is coarser than the image.
+
+    Args:
+        image: 3D scalar image.
+        grid: Where to sample.
+        transform: Takes the grid's points to the image's points (LPS mm); None is the identity.
+        default: Value outside the image.
+
+    Returns:
+        float32 image on `grid`.
+    """
+    smoothed = smooth(image, smoothing_sigma(Grid.from_image(image), grid, transform))
+    return grid.resample(smoothed, transform, sitk.sitkLinear, default)
+
+
+def resample_labels(labels: sitk.Image, grid: Grid, transform: sitk.Transform | None = None) -> sitk.Image:
+    """Samples a label map with nearest neighbour on a grid; 0 outside; keeps the number type.
+
+    Args:
+        labels: 3D label map.
+        grid: Where to sample.
+        transform: Takes the grid's points to the label map's points (LPS mm); None is the identity.
+    """
+    return grid.resample(labels, transform, sitk.sitkNearestNeighbor, 0)
