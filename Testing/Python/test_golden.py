@@ -20,15 +20,13 @@ def run(request):
     golden = load_golden(request.param)
     network = load_checkpoint(golden.weights)
     blocks = {level: network.sacb[str(level)] for level in LEVELS}
-    refined, projected = {}, {}
+    refined, projected = {level: [] for level in LEVELS}, {level: [] for level in LEVELS}
     handles = [
         handle
         for level, block in blocks.items()
         for handle in (
-            block.register_forward_hook(lambda m, i, out, level=level: refined.update({level: out})),
-            block.project.register_forward_hook(
-                lambda m, i, out, level=level: projected.update({level: out})
-            ),
+            block.register_forward_hook(lambda m, i, out, level=level: refined[level].append(out)),
+            block.project.register_forward_hook(lambda m, i, out, level=level: projected[level].append(out)),
         )
     ]
     with torch.no_grad():
@@ -38,8 +36,9 @@ def run(request):
     return golden, network, result, by_role(refined), by_role(projected)
 
 
-def by_role(calls: dict[int, torch.Tensor]) -> dict[tuple[int, str], torch.Tensor]:
-    return {(level, role): both[i] for level, both in calls.items() for i, role in enumerate(ROLES)}
+def by_role(calls: dict[int, list[torch.Tensor]]) -> dict[tuple[int, str], torch.Tensor]:
+    assert all(len(found) == len(ROLES) for found in calls.values())
+    return {(level, role): found[i][0] for level, found in calls.items() for i, role in enumerate(ROLES)}
 
 
 def relative(ours: torch.Tensor, theirs: torch.Tensor) -> float:
