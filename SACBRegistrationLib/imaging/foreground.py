@@ -103,10 +103,11 @@ def _noise_limit(coarse: sitk.Image, painted: sitk.Image, background: float) -> 
     radius = [round(_RIM / spacing) for spacing in coarse.GetSpacing()]
     inner = values[sitk.GetArrayViewFromImage(sitk.BinaryErode(candidate, radius)) != 0]
     limit, air = _air_limit(candidates)
-    air_like = limit > background and air - background < _AIR_TO_TISSUE * (
-        float(candidates[candidates > limit].mean()) - background
-    )
-    return limit if air_like and inner.size and (inner <= limit).mean() > _AIR_OF_VOLUME else None
+    bright = candidates[candidates > limit]
+    if limit <= background or not bright.size or not inner.size:
+        return None
+    air_like = air - background < _AIR_TO_TISSUE * (float(bright.mean()) - background)
+    return limit if air_like and (inner <= limit).mean() > _AIR_OF_VOLUME else None
 
 
 def _air_limit(values: np.ndarray) -> tuple[float, float]:
