@@ -1,0 +1,1 @@
+"""Pictures of a registration for people; needs matplotlib (the cli extra)."""
