@@ -31,6 +31,7 @@ class InverseResult:
         displacement_field: Vector image v (LPS mm, float32) over the whole moving volume, on the moving
             image's axes: T^-1(y) = y + v(y).
         residual_mean_mm: Mean of |T(T^-1(y)) - y| over sampled points whose T^-1(y) is in the fixed volume.
+            NaN when the volumes do not overlap.
         residual_p99_mm: 99th percentile of the same.
     """
 
