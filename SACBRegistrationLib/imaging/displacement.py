@@ -28,9 +28,10 @@ def displacement_grid(
 ) -> Grid:
     """Returns the lattice of a displacement field that is defined over a whole volume.
 
-    Nodes lie on the volume's voxel centres wherever the spacings allow it. ITK interpolates a field linearly and
-    Slicer with cubics, so the two agree exactly on nodes alone; between nodes they differ by about an eighth of
-    the field's second differences. With nodes on the voxel centres every program warps every voxel alike.
+    Nodes lie on the volume's voxel centres wherever the spacings allow it. ITK interpolates a field linearly
+    and Slicer with cubics, so the two agree exactly on nodes alone; between nodes they differ by about an
+    eighth of the field's second differences. With nodes on the voxel centres every program warps every voxel
+    alike.
 
     Args:
         volume: Grid that the field must cover, voxel edge to voxel edge.
