@@ -14,12 +14,14 @@ from SACBRegistrationLib.imaging.alignment_levels import (
     AlignmentSide,
     alignment_level,
     alignment_side,
-    center_of_mass,
+    radius,
 )
 from SACBRegistrationLib.imaging.alignment_search import (
     as_affine,
+    identity_around,
+    maximize_correlation,
+    maximize_information,
     mutual_information,
-    optimize,
     starting_transforms,
 )
 from SACBRegistrationLib.imaging.foreground import foreground_mask
@@ -32,14 +34,19 @@ logger = logging.getLogger(__name__)
 
 AlignmentKind = Literal["none", "rigid", "affine"]
 
+# For a head; a larger body is compared as much coarser as it is wider, so that the time stays the same.
 _COARSE, _FINE = 8.0, 4.0
+_HEAD_RADIUS = 85.0
 _REACH = 10.0
 # The local correlation looks at tissue borders, not at the outline.
 _CORRELATION_REACH = 4.0
-# How many of the best starts are followed.
-_FOLLOWED = 4
-# A start that throws most of the anatomy out of the moving image may score by the little that is left.
-_LEAST_START_OVERLAP = 0.4
+# How many of the best starts are followed, and how many of their ends become affine.
+_FOLLOWED = 6
+_FOLLOWED_AFFINE = 3
+# Ends that differ by less are one.
+_SAME_INFORMATION = 1e-3
+# An end that throws most of the anatomy out of the moving image may score by the little that is left.
+_LEAST_OVERLAP = 0.4
 # Local correlation may give up so much of the mutual information; more says that it does not suit the pair.
 _TOLERATED_LOSS = 0.1
 
@@ -52,7 +59,7 @@ class AlignmentResult:
         transform: Takes fixed points to moving points (LPS mm). An affine transform; the given initial
             transform when nothing was to be aligned; a composite after a nonlinear initial transform.
         kind: What was done.
-        mutual_information: Mattes mutual information at 4 mm, higher is better; None for "none".
+        mutual_information: Mattes mutual information at the finest level, higher is better; None for "none".
         overlap: What the two anatomies share, as a part of the smaller one.
         seconds: Time taken.
     """
@@ -78,10 +85,9 @@ def align(
 ) -> AlignmentResult:
     """Finds the linear transform that maps the fixed image onto the moving image.
 
-    At 8 mm, both centres of mass and both centres of geometry are tried in 27 poses each, and the best are
-    followed with a rigid transform. The winner is refined at 4 mm, rigid first, then affine, with Mattes
-    mutual information, and last with local correlation where that keeps the mutual information.
-    Nothing is random.
+    At 8 mm, both centres of mass and both centres of geometry are matched in 27 poses each; the best are
+    followed, rigid first, then affine. The winner is refined at 4 mm with Mattes mutual information, and last
+    with local correlation where that keeps the mutual information. Nothing is random.
 
     Args:
         fixed: Validated fixed image.
@@ -93,7 +99,7 @@ def align(
         moving_mask: uint8 mask on the moving grid: compare only here.
         initial: Transform to start from, fixed to moving points; the result is initial(A(x)), with A found
             here.
-        progress: Reported to; its cancel event stops the search within one step.
+        progress: Reported to; its cancel event stops the search within about a second.
 
     Returns:
         The alignment.
@@ -139,70 +145,69 @@ def _searched(
     progress: Progress,
 ) -> tuple[sitk.Transform, float]:
     """Returns the transform before `initial` and its mutual information at the fine level."""
-    coarse = alignment_level(fixed, moving, _COARSE, _REACH)
-    rigid = _best_start(fixed, moving, coarse, initial, progress.part(0.05, 0.35, progress.stage))
-    fine = alignment_level(fixed, moving, _FINE, _REACH)
-    best, _ = optimize(
-        fine,
-        rigid,
-        initial=initial,
-        step=4.0,
-        iterations=40,
-        progress=progress.part(0.35, 0.45, progress.stage),
+    scale = max(1.0, radius(fixed.foreground) / _HEAD_RADIUS)
+    coarse = alignment_level(fixed, moving, scale * _COARSE, _REACH)
+    found = _coarse_search(fixed, moving, coarse, kind, initial, progress.part(0.05, 0.4, progress.stage))
+    fine = alignment_level(fixed, moving, scale * _FINE, _REACH)
+    found, information = maximize_information(
+        fine, found, initial=initial, iterations=3, progress=progress.part(0.4, 0.7, progress.stage)
     )
-    if kind == "affine":
-        best, _ = optimize(
-            fine,
-            as_affine(best),
-            initial=initial,
-            step=4.0,
-            iterations=80,
-            progress=progress.part(0.45, 0.6, progress.stage),
-        )
-    information = mutual_information(fine, best, initial)
-    polished, _ = optimize(
-        alignment_level(fixed, moving, _FINE, _CORRELATION_REACH),
-        best,
+    polished = maximize_correlation(
+        alignment_level(fixed, moving, scale * _FINE, _CORRELATION_REACH),
+        found,
         initial=initial,
-        step=1.0,
         iterations=30,
-        progress=progress.part(0.6, 1.0, progress.stage),
-        correlation=True,
+        progress=progress.part(0.7, 1.0, progress.stage),
     )
     after = mutual_information(fine, polished, initial)
     logger.debug("mutual information %.4f, after local correlation %.4f", information, after)
     if after >= (1 - _TOLERATED_LOSS) * information:
         return polished, after
-    return best, information
+    return found, information
 
 
-def _best_start(
+def _coarse_search(
     fixed: AlignmentSide,
     moving: AlignmentSide,
     level: AlignmentLevel,
+    kind: AlignmentKind,
     initial: sitk.Transform | None,
     progress: Progress,
-) -> sitk.Euler3DTransform:
-    """Returns the best rigid transform at the coarse level."""
-    if initial is not None:
-        start = sitk.Euler3DTransform()
-        start.SetCenter(tuple(center_of_mass(fixed.foreground)))
-        return start
-    starts = starting_transforms(fixed, moving)
+) -> sitk.Transform:
+    """Returns the best transform of this kind at the coarse level."""
+    starts = [identity_around(fixed)] if initial is not None else starting_transforms(fixed, moving)
     scored = []
     for number, start in enumerate(starts):
         progress.report(0.3 * number / len(starts))
-        scored.append((mutual_information(level, start), number))
-    ranked = [starts[number] for _, number in sorted(scored, key=lambda entry: (-entry[0], entry[1]))]
+        scored.append((-mutual_information(level, start, initial), number))
+    candidates = [starts[number] for _, number in sorted(scored)[:_FOLLOWED]]
+    candidates = _improved(fixed, moving, level, candidates, initial, progress.part(0.3, 0.6, progress.stage))
+    if kind == "affine":
+        affine = [as_affine(rigid) for rigid in candidates[:_FOLLOWED_AFFINE]]
+        candidates = _improved(fixed, moving, level, affine, initial, progress.part(0.6, 1.0, progress.stage))
+    return candidates[0]
+
+
+def _improved(
+    fixed: AlignmentSide,
+    moving: AlignmentSide,
+    level: AlignmentLevel,
+    candidates: list[sitk.Transform],
+    initial: sitk.Transform | None,
+    progress: Progress,
+) -> list[sitk.Transform]:
+    """Returns where the candidates end, best first, each end once."""
     ends = []
-    for number, start in enumerate(ranked[:_FOLLOWED]):
-        part = progress.part(
-            0.3 + 0.7 * number / _FOLLOWED, 0.3 + 0.7 * (number + 1) / _FOLLOWED, progress.stage
+    for number, candidate in enumerate(candidates):
+        part = progress.part(number / len(candidates), (number + 1) / len(candidates), progress.stage)
+        end, information = maximize_information(
+            level, candidate, initial=initial, iterations=8, progress=part
         )
-        end, metric = optimize(level, start, initial=None, step=8.0, iterations=60, progress=part)
-        enough = overlap(fixed.foreground, moving.foreground, end) >= _LEAST_START_OVERLAP
-        ends.append((not enough, metric, number, end))
-    return min(ends, key=lambda entry: entry[:3])[3]
+        whole = end if initial is None else sitk.CompositeTransform([initial, end])
+        lost = overlap(fixed.foreground, moving.foreground, whole) < _LEAST_OVERLAP
+        if all(abs(information - other) > _SAME_INFORMATION for _, other, _, _ in ends):
+            ends.append((lost, information, number, end))
+    return [end for *_, end in sorted(ends, key=lambda entry: (entry[0], -entry[1], entry[2]))]
 
 
 def _combined(found: sitk.Transform, initial: sitk.Transform | None, grid: Grid) -> sitk.Transform:

@@ -93,6 +93,13 @@ def center_of_mass(mask: sitk.Image) -> np.ndarray:
     return np.asarray(statistics.GetCentroid(1))
 
 
+def radius(mask: sitk.Image) -> float:
+    """Returns the radius of the ball that has a mask's volume, mm."""
+    statistics = sitk.LabelShapeStatisticsImageFilter()
+    statistics.Execute(mask)
+    return statistics.GetEquivalentSphericalRadius(1)
+
+
 def _factors(image: sitk.Image, spacing: float) -> list[int]:
     return [
         max(1, min(round(spacing / own), size // _FEWEST_VOXELS))
