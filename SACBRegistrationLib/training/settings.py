@@ -1,59 +1,55 @@
 """The choices of one training run."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-
-from SACBRegistrationLib.training.synthesis import SynthesisSettings
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """What to train on, how, and for how long.
+    """How a network is trained on pairs synthesised from label maps.
 
     Attributes:
-        label_maps: FreeSurfer-valued label maps to train on.
-        validation_maps: Label maps of other heads to validate on; none switches validation off.
-        folder: Where the weights, the resumable state and the metrics are written.
-        preset: Name of the preset that the weights are for; recorded with them.
-        axes: Axis codes of the training grid.
-        synthesis: How pairs are made of the label maps.
-        clusters: Number of tissue clusters.
-        feature_mean: What the network clusters: "spatial", "channel" or "mixed".
-        spacing: Lowest and highest voxel size, mm; every step draws one of `spacing_choices` in between.
-        spacing_choices: Number of voxel sizes, evenly spread over `spacing`.
-        minutes: Time budget, or None.
-        steps: Step budget, or None; with both, whichever ends first.
-        learning_rate: Adam's at the first step; decays to 0 over the budget as (1 - part done)^0.9.
-        diffusion_weight: Weight of the smoothness of the displacement.
-        dice_weight: Weight of the overlap of merged structures.
-        validation_steps: Steps between validations.
-        validation_pairs: Pairs per validation.
-        save_seconds: Time between saved states.
-        start: Checkpoint to start from instead of random weights, or None.
-        resume: Whether to go on from the state in `folder` when there is one.
-        device: "auto", "cpu" or "cuda".
-        seed: Seed of everything random.
+        label_maps: Files of the training label maps (FreeSurfer values).
+        validation_maps: Files of the label maps held out for validation; may be empty.
+        output: Folder of the checkpoint, the state and the metrics.
+        preset: Name of the preset the weights are for.
+        axes: Axis codes of the training arrays, the preset's.
+        extent: Length of the training grid along D, H, W, mm.
+        spacing: Lowest and highest voxel size, mm; each step draws one between them.
+        steps: Steps after which training ends, or None.
+        minutes: Minutes of training after which it ends, resumed ones counted, or None.
+        learning_rate: Adam's rate at the start; it decays with power 0.9 to the end of steps or minutes.
+        diffusion_weight: Weight lambda of the diffusion regulariser, displacements in voxels.
+        dice_weight: Weight of 1 - soft Dice of the merged structures; 0 leaves labels out.
+        clusters: Number of clusters N.
+        feature_mean: What the blocks cluster.
+        seed: Seed of weights and pairs.
+        threads: CPU threads; 0 leaves torch's choice.
+        validate_every: Steps between validations.
+        deformation: Factor on the random deformations of the synthesis.
+        t1_share: Share of pairs with T1-like contrast.
+        resume: Goes on from the state in `output`.
+        start_from: Checkpoint to start from, or None.
     """
 
     label_maps: tuple[Path, ...]
-    folder: Path
-    validation_maps: tuple[Path, ...] = ()
+    validation_maps: tuple[Path, ...]
+    output: Path
     preset: str = "ixi"
     axes: str = "LIA"
-    synthesis: SynthesisSettings = field(default_factory=SynthesisSettings)
-    clusters: int = 7
-    feature_mean: str = "spatial"
-    spacing: tuple[float, float] = (3.0, 3.0)
-    spacing_choices: int = 3
-    minutes: float | None = None
+    extent: tuple[float, float, float] = (160.0, 192.0, 224.0)
+    spacing: tuple[float, float] = (1.0, 1.0)
     steps: int | None = None
-    learning_rate: float = 4e-4
+    minutes: float | None = None
+    learning_rate: float = 1e-4
     diffusion_weight: float = 1.0
     dice_weight: float = 1.0
-    validation_steps: int = 200
-    validation_pairs: int = 4
-    save_seconds: float = 120.0
-    start: Path | None = None
-    resume: bool = False
-    device: str = "auto"
+    clusters: int = 7
+    feature_mean: str = "spatial"
     seed: int = 0
+    threads: int = 0
+    validate_every: int = 200
+    deformation: float = 1.0
+    t1_share: float = 0.6
+    resume: bool = False
+    start_from: Path | None = None

@@ -1,246 +1,214 @@
-"""The training loop."""
+"""The training loop: synthesised pairs, the loss of the paper with soft Dice, Adam, a time budget."""
 
+import csv
 import logging
+import signal
+import threading
 import time
-from dataclasses import asdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from SACBRegistrationLib import __version__
-from SACBRegistrationLib.errors import CancelledError, UserError
-from SACBRegistrationLib.network.checkpoint import load_checkpoint, save_checkpoint
+from SACBRegistrationLib.errors import UserError
+from SACBRegistrationLib.network import SACBNet, load_checkpoint, save_checkpoint
 from SACBRegistrationLib.network.flow import warp
-from SACBRegistrationLib.network.sacb_net import SACBNet
 from SACBRegistrationLib.progress import Progress
-from SACBRegistrationLib.training.label_maps import read_label_maps
 from SACBRegistrationLib.training.losses import diffusion, folding_percent, local_ncc, soft_dice
-from SACBRegistrationLib.training.metrics import MetricsTable
 from SACBRegistrationLib.training.settings import TrainingSettings
-from SACBRegistrationLib.training.state import TrainingState, load_state, save_state
-from SACBRegistrationLib.training.synthesis import PairSynthesizer, TrainingPair
-from SACBRegistrationLib.training.validation import validate
+from SACBRegistrationLib.training.state import TrainingProgress, load_state, save_state
+from SACBRegistrationLib.training.synthesis import PairSynthesizer, SynthesisSettings, TrainingPair
 
-WEIGHTS_FILE = "weights.pt"
-LICENCE = "Apache-2.0"
-_DECAY_POWER = 0.9
-_MOST_SKIPPED_IN_A_ROW = 20
+CHECKPOINT_FILE = "weights.pt"
+METRICS = ("step", "elapsed", "loss", "ncc", "diffusion", "dice", "rate", "spacing")
+VALIDATION = ("step", "elapsed", "dice_before", "dice_after", "folding_percent")
+_SAVE_SECONDS = 60.0
+_MOST_BAD_STEPS = 20
+_VALIDATION_PAIRS = 4
 _VALIDATION_SEED = 1_000_003
-_STEP_COLUMNS = ("step", "elapsed", "spacing", "loss", "ncc", "diffusion", "dice", "learning_rate", "folding")
-_VALIDATION_COLUMNS = (
-    "step", "elapsed", "dice_before", "dice_after", "ncc_before", "ncc_after", "folding",
-)  # fmt: skip
-_log = logging.getLogger(__name__)
+
+logger = logging.getLogger(__name__)
 
 
 def train(settings: TrainingSettings, progress: Progress = Progress()) -> Path:
-    """Trains SACB-Net on pairs synthesised from label maps.
-
-    The loss is squared local NCC + diffusion_weight * diffusion + dice_weight * (1 - soft Dice); Adam, one pair
-    a step, polynomial decay. The state is saved every `save_seconds` and at the end.
+    """Trains until the steps or minutes are used up, the progress is cancelled, or the process is told to end.
 
     Args:
-        settings: What to train on, how, and for how long.
-        progress: Receives the part done; its cancel event ends the run after the current step, with everything
-            saved.
+        settings: What to train on, and how.
+        progress: Receives the fraction done after every step; a set cancel event ends the run after the step.
 
     Returns:
-        The path of the weights.
+        The checkpoint; beside it lie the resumable state, metrics.csv and validation.csv.
 
     Raises:
-        UserError: When the settings do not fit, a file cannot be read or written, or the loss diverges.
+        UserError: When a file cannot be read, no end is set, or the loss stays without a finite value.
     """
-    return _Run(settings, progress).execute()
+    if settings.steps is None and settings.minutes is None:
+        raise UserError("Training needs an end; give a number of steps or of minutes.")
+    settings.output.mkdir(parents=True, exist_ok=True)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    torch.manual_seed(settings.seed)
+    if settings.start_from:
+        network = load_checkpoint(settings.start_from)
+    else:
+        network = SACBNet(settings.clusters, settings.feature_mean)
+        # A full-resolution flow that starts near zero leaves the first steps to the pyramid.
+        torch.nn.init.normal_(network.final.estimate[2].weight, std=1e-5)
+        torch.nn.init.zeros_(network.final.estimate[2].bias)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network.to(device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+    done = load_state(settings.output, network, optimizer) if settings.resume else TrainingProgress()
+    synthesis = SynthesisSettings(
+        extent=settings.extent, deformation=settings.deformation, t1_share=settings.t1_share
+    )
+    pairs = PairSynthesizer.from_files(settings.label_maps, settings.axes, synthesis)
+    held_out = _validation_pairs(settings, synthesis)
+    with _stop_signals() as stopped:
+        done = _run(settings, network, optimizer, pairs, held_out, done, progress, stopped)
+    return _save(settings, network, optimizer, done)
 
 
-class _Run:
-    def __init__(self, settings: TrainingSettings, progress: Progress) -> None:
-        _check(settings)
-        self.settings = settings
-        self.progress = progress
-        self.device = _device(settings.device)
-        self.folder = Path(settings.folder)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"The folder {self.folder} cannot be written; choose another.") from error
-        state = load_state(self.folder) if settings.resume else None
-        self.network = _network(settings).to(self.device).train()
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
-        self.step, self.elapsed, self.skipped, self.skipped_in_a_row = 0, 0.0, 0, 0
-        if state is not None:
-            self._restore(state)
-        self.metrics = MetricsTable(self.folder / "metrics.csv", _STEP_COLUMNS, self.step)
-        self.scores = MetricsTable(self.folder / "validation.csv", _VALIDATION_COLUMNS, self.step)
-
-    def _restore(self, state: TrainingState) -> None:
-        try:
-            self.network.load_state_dict(state.network)
-            self.optimizer.load_state_dict(state.optimizer)
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise UserError(
-                f"The training state in {self.folder} is of another network; remove it to start anew."
-            ) from error
-        self.step, self.elapsed, self.skipped = state.step, state.elapsed, state.skipped
-        torch.set_rng_state(state.random)
-
-    def execute(self) -> Path:
-        settings = self.settings
-        paths = (*settings.label_maps, *settings.validation_maps)
-        maps = read_label_maps(paths, settings.axes)
-        number = len(settings.label_maps)
-        synthesizer = PairSynthesizer(maps[:number], settings.synthesis)
-        pairs = []
-        if settings.validation_maps and settings.validation_pairs > 0:
-            pairs = PairSynthesizer(maps[number:], settings.synthesis).validation_pairs(
-                settings.validation_pairs, _VALIDATION_SEED, sum(settings.spacing) / 2
-            )
-        pairs = [pair.to(self.device) for pair in pairs]
-        started, saved = time.monotonic() - self.elapsed, time.monotonic()
-        if self.step == 0:
-            self._validate(pairs)
-        while self._part_done() < 1 and not self._cancelled():
-            self._train_step(synthesizer)
-            self.elapsed = time.monotonic() - started
-            if self.step % settings.validation_steps == 0:
-                self._validate(pairs)
-            if time.monotonic() - saved > settings.save_seconds:
-                self._save()
+def _run(settings, network, optimizer, pairs, held_out, done, progress, stopped) -> TrainingProgress:
+    device = next(network.parameters()).device
+    begun = saved = time.monotonic()
+    before, bad = done.elapsed, 0
+    with ThreadPoolExecutor(1) as ahead:
+        upcoming = ahead.submit(_pair, pairs, settings, done.step)
+        while (fraction := _fraction(settings, done)) < 1 and not _should_stop(progress, stopped):
+            pair = upcoming.result()
+            upcoming = ahead.submit(_pair, pairs, settings, done.step + 1)
+            rate = settings.learning_rate * (1 - fraction) ** 0.9
+            terms = _step(network, optimizer, pair, settings, rate, done.step, device)
+            bad = 0 if terms is not None else bad + 1
+            if bad >= _MOST_BAD_STEPS:
+                raise UserError("The training loss has no finite value any more; lower the learning rate.")
+            done = replace(done, step=done.step + 1, elapsed=before + time.monotonic() - begun)
+            if terms is not None:
+                row = (done.step, round(done.elapsed, 1), *terms, rate, pair.spacing)
+                _append(settings.output / "metrics.csv", METRICS, row)
+            if held_out and done.step % settings.validate_every == 0:
+                scores = validate(network, held_out)
+                row = (done.step, round(done.elapsed, 1), *scores)
+                _append(settings.output / "validation.csv", VALIDATION, row)
+                logger.info("step %d: Dice %.4f to %.4f, folding %.3f %%", done.step, *scores)
+                done = replace(done, best_dice=max(done.best_dice, scores[1]))
+            if time.monotonic() - saved > _SAVE_SECONDS:
+                _save(settings, network, optimizer, done)
                 saved = time.monotonic()
-        if self.step % settings.validation_steps:
-            self._validate(pairs)
-        return self._save()
-
-    def _part_done(self) -> float:
-        parts = [0.0]
-        if self.settings.minutes is not None:
-            parts.append(self.elapsed / (60 * self.settings.minutes))
-        if self.settings.steps is not None:
-            parts.append(self.step / self.settings.steps)
-        return max(parts)
-
-    def _cancelled(self) -> bool:
-        try:
-            self.progress.report(self._part_done())
-        except CancelledError:
-            return True
-        return False
-
-    def _train_step(self, synthesizer: PairSynthesizer) -> None:
-        settings = self.settings
-        self.step += 1
-        spacings = np.linspace(*settings.spacing, settings.spacing_choices)
-        spacing = float(np.random.default_rng((settings.seed, self.step, 1)).choice(spacings))
-        pair = synthesizer.pair(settings.seed, self.step, spacing).to(self.device)
-        rate = settings.learning_rate * (1 - self._part_done()) ** _DECAY_POWER if self._part_done() < 1 else 0.0
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        loss, terms = self._loss(pair)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if self._usable(loss):
-            self.optimizer.step()
-        row = {"step": self.step, "elapsed": self.elapsed, "spacing": spacing, "loss": float(loss)}
-        self.metrics.add({**row, **terms, "learning_rate": rate})
-
-    def _loss(self, pair: TrainingPair) -> tuple[torch.Tensor, dict[str, float]]:
-        settings = self.settings
-        displacement = self.network(pair.moving, pair.fixed).displacement
-        ncc = local_ncc(warp(pair.moving, displacement), pair.fixed)
-        smoothness = diffusion(displacement)
-        loss = ncc + settings.diffusion_weight * smoothness
-        terms = {"ncc": float(ncc), "diffusion": float(smoothness)}
-        if settings.dice_weight > 0:
-            dice = soft_dice(warp(pair.moving_labels, displacement), pair.fixed_labels)
-            loss = loss + settings.dice_weight * (1 - dice)
-            terms["dice"] = float(dice)
-        terms["folding"] = float(folding_percent(displacement.detach()))
-        return loss, terms
-
-    def _usable(self, loss: torch.Tensor) -> bool:
-        """Returns whether loss and gradients are finite; stops the run when they keep failing."""
-        norm = torch.nn.utils.get_total_norm(
-            [p.grad for p in self.network.parameters() if p.grad is not None]
-        )
-        if bool(torch.isfinite(loss)) and bool(torch.isfinite(norm)):
-            self.skipped_in_a_row = 0
-            return True
-        self.skipped += 1
-        self.skipped_in_a_row += 1
-        _log.warning("step %d has no finite loss and is skipped", self.step)
-        if self.skipped_in_a_row >= _MOST_SKIPPED_IN_A_ROW:
-            raise UserError(
-                f"The loss was no finite number for {_MOST_SKIPPED_IN_A_ROW} steps in a row, at step "
-                f"{self.step}; go on from the last saved state with a lower learning rate."
-            )
-        return False
-
-    def _validate(self, pairs: list[TrainingPair]) -> None:
-        if pairs:
-            scores = validate(self.network, pairs)
-            self.scores.add({"step": self.step, "elapsed": self.elapsed, **asdict(scores)})
-
-    def _save(self) -> Path:
-        path = self.folder / WEIGHTS_FILE
-        try:
-            save_state(
-                self.folder,
-                TrainingState(
-                    self.step,
-                    self.elapsed,
-                    self.skipped,
-                    self.network.state_dict(),
-                    self.optimizer.state_dict(),
-                    torch.get_rng_state(),
-                ),
-            )
-            save_checkpoint(path, self.network, _info(self.settings, self.step))
-        except (OSError, RuntimeError) as error:
-            raise UserError(f"The weights cannot be written to {self.folder}; check the disk.") from error
-        return path
+            if progress.callback is not None:
+                progress.callback(_fraction(settings, done), f"step {done.step}")
+    return done
 
 
-def _check(settings: TrainingSettings) -> None:
-    if settings.minutes is None and settings.steps is None:
-        raise UserError("Training has no end; give a number of minutes or steps.")
+def _step(network, optimizer, pair: TrainingPair, settings, rate, step, device):
+    """Takes one step; returns (loss, ncc, diffusion, dice), or None where the loss was not finite."""
+    network.train()
+    network.kmeans = replace(network.kmeans, seed=settings.seed + step, max_steps=15, sample=8000)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    moving, fixed = pair.moving.to(device), pair.fixed.to(device)
+    displacement = network(moving, fixed).displacement
+    ncc = local_ncc(warp(moving, displacement), fixed)
+    smoothness = diffusion(displacement)
+    dice = ncc.new_zeros(())
+    if settings.dice_weight:
+        dice = soft_dice(warp(pair.moving_labels.to(device), displacement), pair.fixed_labels.to(device))
+    loss = ncc + settings.diffusion_weight * smoothness + settings.dice_weight * (1 - dice)
+    if not bool(torch.isfinite(loss)):
+        logger.warning("step %d has no finite loss and is skipped", step)
+        return None
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+    optimizer.step()
+    return tuple(round(float(term.detach()), 6) for term in (loss, ncc, smoothness, dice))
+
+
+@torch.no_grad()
+def validate(network: SACBNet, pairs: list[TrainingPair]) -> tuple[float, float, float]:
+    """Returns mean soft Dice before, after, and the percentage of folded voxels, over the pairs."""
+    network.eval()
+    device = next(network.parameters()).device
+    scores = []
+    for pair in pairs:
+        displacement = network(pair.moving.to(device), pair.fixed.to(device)).displacement
+        labels, target = pair.moving_labels.to(device), pair.fixed_labels.to(device)
+        after = soft_dice(warp(labels, displacement), target)
+        scores.append([float(soft_dice(labels, target)), float(after), float(folding_percent(displacement))])
+    return tuple(np.mean(scores, axis=0).round(5).tolist())
+
+
+def _pair(pairs: PairSynthesizer, settings: TrainingSettings, step: int) -> TrainingPair:
     low, high = settings.spacing
-    if not 0 < low <= high:
-        raise UserError(f"The spacing range {low} to {high} mm is no range; give two rising positive numbers.")
-    shared = set(settings.label_maps) & set(settings.validation_maps)
-    if shared:
-        raise UserError(f"{sorted(shared)[0]} is both trained on and validated on; exclude it from one.")
+    spacing = float(np.random.default_rng((settings.seed, step, 1)).uniform(low, high))
+    return pairs.pair(settings.seed, step, spacing)
 
 
-def _device(name: str) -> torch.device:
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise UserError("There is no CUDA device; choose the device cpu or auto.")
-    return torch.device("cuda" if name != "cpu" and available else "cpu")
+def _validation_pairs(settings: TrainingSettings, synthesis: SynthesisSettings) -> list[TrainingPair]:
+    if not settings.validation_maps:
+        return []
+    synthesizer = PairSynthesizer.from_files(settings.validation_maps, settings.axes, synthesis)
+    return synthesizer.validation_pairs(_VALIDATION_PAIRS, _VALIDATION_SEED, settings.spacing[0])
 
 
-def _network(settings: TrainingSettings) -> SACBNet:
-    if settings.start is not None:
-        network = load_checkpoint(settings.start)
-        network.clusters = settings.clusters
-        return network
-    with torch.random.fork_rng():
-        torch.manual_seed(settings.seed)
-        return SACBNet(clusters=settings.clusters, feature_mean=settings.feature_mean)
+def _fraction(settings: TrainingSettings, done: TrainingProgress) -> float:
+    fractions = [0.0]
+    if settings.steps is not None:
+        fractions.append(done.step / settings.steps)
+    if settings.minutes is not None:
+        fractions.append(done.elapsed / 60 / settings.minutes)
+    return min(max(fractions), 1.0)
 
 
-def _info(settings: TrainingSettings, steps: int) -> dict[str, object]:
-    heads = [Path(path).name.split(".")[0] for path in settings.label_maps]
-    return {
+def _should_stop(progress: Progress, stopped: threading.Event) -> bool:
+    return stopped.is_set() or (progress.cancel is not None and progress.cancel.is_set())
+
+
+def _save(settings, network, optimizer, done: TrainingProgress) -> Path:
+    save_state(settings.output, network, optimizer, done)
+    info = {
         "preset": settings.preset,
-        "training_data": f"synthesised from {len(heads)} label maps: {', '.join(heads)}",
-        "licence": LICENCE,
+        "axes": settings.axes,
+        "spacing_mm": list(settings.spacing),
+        "training_data": f"images synthesised from {len(settings.label_maps)} label maps",
+        "licence": "Apache-2.0",
         "version": __version__,
-        "spacing_mm": [float(value) for value in settings.spacing],
-        "extent_mm": [float(value) for value in settings.synthesis.extent],
-        "steps": steps,
-        "diffusion_weight": settings.diffusion_weight,
-        "dice_weight": settings.dice_weight,
-        "learning_rate": settings.learning_rate,
-        "seed": settings.seed,
+        "steps": done.step,
+        "training_minutes": round(done.elapsed / 60, 1),
+        "validation_dice": done.best_dice,
     }
+    path = settings.output / CHECKPOINT_FILE
+    save_checkpoint(path, network, info)
+    return path
+
+
+def _append(path: Path, header: tuple[str, ...], row: tuple) -> None:
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(header)
+        writer.writerow(row)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """Turns SIGINT and SIGTERM into an event while the block runs, where this is the main thread."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    names = (signal.SIGINT, signal.SIGTERM)
+    former = {name: signal.signal(name, lambda *_: stopped.set()) for name in names}
+    try:
+        yield stopped
+    finally:
+        for name, handler in former.items():
+            signal.signal(name, handler)
