@@ -25,8 +25,8 @@ def common_poses(
         spacings: Voxel sizes along D, H, W, mm.
 
     Returns:
-        [3, 4] matrices that take mm from the middle of the common brain along D, H, W to mm from the centre of
-        the head's first voxel.
+        [3, 4] matrices that take mm from the middle of the common brain along D, H, W to mm from the centre
+        of the head's first voxel.
     """
     pictures = [_picture(classes, spacing) for classes, spacing in zip(heads, spacings, strict=True)]
     centroids = [_centroids(classes, spacing) for classes, spacing in zip(heads, spacings, strict=True)]
@@ -100,7 +100,7 @@ def _centroid_affine(
 
 
 def _centroids(classes: np.ndarray, spacing: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the [classes, 3] centroids of the brain's classes, mm from the first voxel, and their voxel counts."""
+    """Returns [classes, 3] centroids of the brain's classes, mm from the first voxel, and their counts."""
     coarse = classes[::2, ::2, ::2]
     flat, number = coarse.ravel(), len(BRAIN_CLASSES)
     counts = np.bincount(flat, minlength=number).astype(float)

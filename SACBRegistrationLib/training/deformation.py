@@ -29,8 +29,8 @@ POSE = AffineRange(rotation=5.0, translation=4.0, scale=0.05, shear=0.01)
 RESIDUAL = AffineRange(rotation=2.0, translation=1.5, scale=0.02, shear=0.01)
 """What an affine alignment before the network leaves between the two images."""
 
-# (spacing of the control points in mm, largest standard deviation in mm), coarse to fine. A standard deviation
-# beyond about a fifth of the spacing would tear the anatomy.
+# (spacing of the control points in mm, largest standard deviation in mm), coarse to fine. A standard
+# deviation beyond about a fifth of the spacing would tear the anatomy.
 _SCALES = ((64.0, 6.0), (32.0, 4.0), (16.0, 2.0))
 
 
@@ -74,7 +74,7 @@ _SPLINE_DEVIATION = (151 / 315) ** 1.5
 
 
 def _spline_basis(samples: int, step: float, phase: float) -> torch.Tensor:
-    """Returns [samples, control points] weights of the cubic B-spline; `step` and `phase` in control spacings."""
+    """Returns [samples, control points] cubic B-spline weights; `step` and `phase` in control spacings."""
     places = np.arange(samples) * step + phase + 1
     control = np.arange(int(places[-1]) + 3)
     distance = np.abs(places[:, None] - control)

@@ -76,7 +76,7 @@ EXTRA_CEREBRAL = 500
 
 
 def compact(values: np.ndarray) -> np.ndarray:
-    """Returns the compact classes (uint8) of FreeSurfer label values; unknown and outer values are background.
+    """Returns the compact classes (uint8) of FreeSurfer values; unknown and outer values are background.
 
     Args:
         values: Label values, any shape, whole numbers of any number type.
@@ -96,9 +96,7 @@ def mirror_table() -> np.ndarray:
 
 
 def structure_table() -> np.ndarray:
-    """Returns the [classes] table of channels in `STRUCTURES`; classes of no structure have the value
-    len(STRUCTURES).
-    """
+    """Returns the [classes] table of channels in `STRUCTURES`; len(STRUCTURES) for classes of none."""
     return np.array(
         [STRUCTURES.index(c.structure) if c.structure else len(STRUCTURES) for c in BRAIN_CLASSES]
     )

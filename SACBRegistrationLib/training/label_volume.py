@@ -71,7 +71,7 @@ def sample_head(
         line = (torch.arange(n, dtype=torch.float32) - (n - 1) / 2) * spacing
         place[axis] = field[axis] + line.reshape([-1 if a == axis else 1 for a in range(3)])
     place = (matrix[:, :3] @ place.reshape(3, -1) + matrix[:, 3:]).reshape(1, 3, *size)
-    # Points lie a quarter of a voxel to either side of the centre; interpolation is exact for the affine part.
+    # Points lie a quarter of a voxel to either side of the centre; the affine part is interpolated exactly.
     place = F.interpolate(place, scale_factor=2, mode="trilinear", align_corners=False)[0].round_()
     flat = torch.zeros(place.shape[1:])
     for axis, side in enumerate(head.classes.shape):
@@ -86,7 +86,7 @@ def sample_head(
 
 
 def after(second: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Returns the [3, 4] affine that applies `first` and then `second` ([3, 4], or [3, 3] without a shift)."""
+    """Returns the [3, 4] affine that applies `first`, then `second` ([3, 4], or [3, 3] without a shift)."""
     shift = second[:, 3:].sum(axis=1, keepdims=True)
     return np.concatenate([second[:, :3] @ first[:, :3], second[:, :3] @ first[:, 3:] + shift], axis=1)
 

@@ -83,7 +83,7 @@ def folding_percent(displacement: torch.Tensor) -> torch.Tensor:
     """Returns the percentage of voxels whose map v -> v + phi(v) has a Jacobian determinant at or below 0.
 
     Args:
-        displacement: [B, 3, D, H, W], voxels; forward differences, so the last voxel of each axis is left out.
+        displacement: [B, 3, D, H, W], voxels. The last voxel of each axis has no forward difference.
     """
     inner = (..., slice(-1), slice(-1), slice(-1))
     columns = [

@@ -26,6 +26,7 @@ class TrainingSettings:
         seed: Seed of weights and pairs.
         threads: CPU threads; 0 leaves torch's choice.
         validate_every: Steps between validations.
+        validation_pairs: Pairs per validation.
         deformation: Factor on the random deformations of the synthesis.
         t1_share: Share of pairs with T1-like contrast.
         resume: Goes on from the state in `output`.
@@ -49,6 +50,7 @@ class TrainingSettings:
     seed: int = 0
     threads: int = 0
     validate_every: int = 200
+    validation_pairs: int = 4
     deformation: float = 1.0
     t1_share: float = 0.6
     resume: bool = False

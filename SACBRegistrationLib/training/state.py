@@ -1,6 +1,7 @@
 """The state of a training run on disk: enough to go on after a kill as if nothing had happened."""
 
 import os
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,5 +58,13 @@ def load_state(folder: Path, network: SACBNet, optimizer: torch.optim.Optimizer)
         network.load_state_dict(content["network"])
         optimizer.load_state_dict(content["optimizer"])
         return TrainingProgress(**content["progress"])
-    except Exception as error:
+    except (
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        pickle.UnpicklingError,
+    ) as error:
         raise UserError(f"The training state {path} does not fit or is damaged; start it anew.") from error

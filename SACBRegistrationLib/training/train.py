@@ -1,6 +1,5 @@
 """The training loop: synthesised pairs, the loss of the paper with soft Dice, Adam, a time budget."""
 
-import csv
 import logging
 import signal
 import threading
@@ -20,23 +19,27 @@ from SACBRegistrationLib.network import SACBNet, load_checkpoint, save_checkpoin
 from SACBRegistrationLib.network.flow import warp
 from SACBRegistrationLib.progress import Progress
 from SACBRegistrationLib.training.losses import diffusion, folding_percent, local_ncc, soft_dice
+from SACBRegistrationLib.training.metrics import MetricsTable
 from SACBRegistrationLib.training.settings import TrainingSettings
 from SACBRegistrationLib.training.state import TrainingProgress, load_state, save_state
 from SACBRegistrationLib.training.synthesis import PairSynthesizer, SynthesisSettings, TrainingPair
 
 CHECKPOINT_FILE = "weights.pt"
-METRICS = ("step", "elapsed", "loss", "ncc", "diffusion", "dice", "rate", "spacing")
+METRICS = ("step", "elapsed", "loss", "ncc", "diffusion", "dice", "folding_percent", "rate", "spacing")
 VALIDATION = ("step", "elapsed", "dice_before", "dice_after", "folding_percent")
 _SAVE_SECONDS = 60.0
 _MOST_BAD_STEPS = 20
-_VALIDATION_PAIRS = 4
+_LARGEST_GRADIENT = 5.0
 _VALIDATION_SEED = 1_000_003
 
 logger = logging.getLogger(__name__)
 
 
 def train(settings: TrainingSettings, progress: Progress = Progress()) -> Path:
-    """Trains until the steps or minutes are used up, the progress is cancelled, or the process is told to end.
+    """Trains until the steps or minutes are used up, the progress is cancelled, or a signal ends it.
+
+    The loss is squared local NCC + diffusion_weight * diffusion + dice_weight * (1 - soft Dice); Adam, one
+    pair a step, polynomial decay. SIGINT and SIGTERM end the run after the step with everything saved.
 
     Args:
         settings: What to train on, and how.
@@ -46,16 +49,20 @@ def train(settings: TrainingSettings, progress: Progress = Progress()) -> Path:
         The checkpoint; beside it lie the resumable state, metrics.csv and validation.csv.
 
     Raises:
-        UserError: When a file cannot be read, no end is set, or the loss stays without a finite value.
+        UserError: When a file cannot be read or written, the settings make no sense, or the loss stays
+            without a finite value.
     """
-    if settings.steps is None and settings.minutes is None:
-        raise UserError("Training needs an end; give a number of steps or of minutes.")
-    settings.output.mkdir(parents=True, exist_ok=True)
+    _check(settings)
+    try:
+        settings.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"The folder {settings.output} cannot be written; choose another.") from error
     if settings.threads:
         torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
     if settings.start_from:
         network = load_checkpoint(settings.start_from)
+        network.clusters = settings.clusters
     else:
         network = SACBNet(settings.clusters, settings.feature_mean)
         # A full-resolution flow that starts near zero leaves the first steps to the pyramid.
@@ -75,10 +82,23 @@ def train(settings: TrainingSettings, progress: Progress = Progress()) -> Path:
     return _save(settings, network, optimizer, done)
 
 
+def _check(settings: TrainingSettings) -> None:
+    if settings.steps is None and settings.minutes is None:
+        raise UserError("Training needs an end; give a number of steps or of minutes.")
+    low, high = settings.spacing
+    if not 0 < low <= high:
+        raise UserError(f"A spacing of {low} to {high} mm is no range; give positive numbers, lowest first.")
+    shared = sorted(set(settings.label_maps) & set(settings.validation_maps))
+    if shared:
+        raise UserError(f"The label map {shared[0]} is for training and validation; use it for one only.")
+
+
 def _run(settings, network, optimizer, pairs, held_out, done, progress, stopped) -> TrainingProgress:
     device = next(network.parameters()).device
     begun = saved = time.monotonic()
     before, bad = done.elapsed, 0
+    metrics = MetricsTable(settings.output / "metrics.csv", METRICS, done.step)
+    validation = MetricsTable(settings.output / "validation.csv", VALIDATION, done.step)
     with ThreadPoolExecutor(1) as ahead:
         upcoming = ahead.submit(_pair, pairs, settings, done.step)
         while (fraction := _fraction(settings, done)) < 1 and not _should_stop(progress, stopped):
@@ -92,11 +112,11 @@ def _run(settings, network, optimizer, pairs, held_out, done, progress, stopped)
             done = replace(done, step=done.step + 1, elapsed=before + time.monotonic() - begun)
             if terms is not None:
                 row = (done.step, round(done.elapsed, 1), *terms, rate, pair.spacing)
-                _append(settings.output / "metrics.csv", METRICS, row)
+                metrics.add(row)
             if held_out and done.step % settings.validate_every == 0:
                 scores = validate(network, held_out)
                 row = (done.step, round(done.elapsed, 1), *scores)
-                _append(settings.output / "validation.csv", VALIDATION, row)
+                validation.add(row)
                 logger.info("step %d: Dice %.4f to %.4f, folding %.3f %%", done.step, *scores)
                 done = replace(done, best_dice=max(done.best_dice, scores[1]))
             if time.monotonic() - saved > _SAVE_SECONDS:
@@ -108,7 +128,7 @@ def _run(settings, network, optimizer, pairs, held_out, done, progress, stopped)
 
 
 def _step(network, optimizer, pair: TrainingPair, settings, rate, step, device):
-    """Takes one step; returns (loss, ncc, diffusion, dice), or None where the loss was not finite."""
+    """Takes one step; returns its terms in the order of METRICS, or None where they are not finite."""
     network.train()
     network.kmeans = replace(network.kmeans, seed=settings.seed + step, max_steps=15, sample=8000)
     for group in optimizer.param_groups:
@@ -121,14 +141,15 @@ def _step(network, optimizer, pair: TrainingPair, settings, rate, step, device):
     if settings.dice_weight:
         dice = soft_dice(warp(pair.moving_labels.to(device), displacement), pair.fixed_labels.to(device))
     loss = ncc + settings.diffusion_weight * smoothness + settings.dice_weight * (1 - dice)
-    if not bool(torch.isfinite(loss)):
-        logger.warning("step %d has no finite loss and is skipped", step)
-        return None
     optimizer.zero_grad()
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
+    if not bool(torch.isfinite(loss)) or not bool(torch.isfinite(norm)):
+        logger.warning("step %d has no finite loss or gradient and is skipped", step)
+        return None
     optimizer.step()
-    return tuple(round(float(term.detach()), 6) for term in (loss, ncc, smoothness, dice))
+    terms = (loss, ncc, smoothness, dice, folding_percent(displacement.detach()))
+    return tuple(round(float(term.detach()), 6) for term in terms)
 
 
 @torch.no_grad()
@@ -155,7 +176,7 @@ def _validation_pairs(settings: TrainingSettings, synthesis: SynthesisSettings) 
     if not settings.validation_maps:
         return []
     synthesizer = PairSynthesizer.from_files(settings.validation_maps, settings.axes, synthesis)
-    return synthesizer.validation_pairs(_VALIDATION_PAIRS, _VALIDATION_SEED, settings.spacing[0])
+    return synthesizer.validation_pairs(settings.validation_pairs, _VALIDATION_SEED, settings.spacing[0])
 
 
 def _fraction(settings: TrainingSettings, done: TrainingProgress) -> float:
@@ -187,15 +208,6 @@ def _save(settings, network, optimizer, done: TrainingProgress) -> Path:
     path = settings.output / CHECKPOINT_FILE
     save_checkpoint(path, network, info)
     return path
-
-
-def _append(path: Path, header: tuple[str, ...], row: tuple) -> None:
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if new:
-            writer.writerow(header)
-        writer.writerow(row)
 
 
 @contextmanager
