@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="voxel size in mm, or lowest and highest (default: the preset's)",
     )
     parser.add_argument("--extent", type=float, nargs=3, help="grid length along its axes in mm")
+    parser.add_argument(
+        "--largest-extent", type=float, nargs=3, help="draw each side between --extent and this"
+    )
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--diffusion-weight", type=float, help="lambda (default: the preset's)")
     parser.add_argument("--dice-weight", type=float, default=1.0, help="weight of soft Dice, 0 for none")
@@ -63,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         preset=preset.name,
         axes=preset.axes,
         extent=tuple(args.extent or (n * preset.spacing for n in preset.size)),
+        largest_extent=tuple(args.largest_extent) if args.largest_extent else None,
         spacing=(min(spacing), max(spacing)),
         steps=args.steps,
         minutes=args.minutes,

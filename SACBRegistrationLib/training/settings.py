@@ -15,6 +15,7 @@ class TrainingSettings:
         preset: Name of the preset the weights are for.
         axes: Axis codes of the training arrays, the preset's.
         extent: Length of the training grid along D, H, W, mm.
+        largest_extent: Largest length; each step draws sides between the two. None keeps `extent`.
         spacing: Lowest and highest voxel size, mm; each step draws one between them.
         steps: Steps after which training ends, or None.
         minutes: Minutes of training after which it ends, resumed ones counted, or None.
@@ -39,6 +40,7 @@ class TrainingSettings:
     preset: str = "ixi"
     axes: str = "LIA"
     extent: tuple[float, float, float] = (160.0, 192.0, 224.0)
+    largest_extent: tuple[float, float, float] | None = None
     spacing: tuple[float, float] = (1.0, 1.0)
     steps: int | None = None
     minutes: float | None = None

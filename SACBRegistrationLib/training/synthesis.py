@@ -21,6 +21,9 @@ class SynthesisSettings:
 
     Attributes:
         extent: Length of the grid along D, H, W, mm; sides are rounded up to multiples of 16 voxels.
+        largest_extent: Every training pair draws each side between `extent` and this; None keeps `extent`.
+            The network normalises over the whole volume: what it does depends on how much background is
+            around a head, so it must have seen that.
         t1_share: Share of pairs with T1-like contrast; the others have any contrast.
         same_head_share: Share of pairs made of one head deformed twice.
         same_tool_share: Share of pairs whose fluid was removed in the same way from both.
@@ -28,6 +31,7 @@ class SynthesisSettings:
     """
 
     extent: tuple[float, float, float] = (160.0, 192.0, 224.0)
+    largest_extent: tuple[float, float, float] | None = None
     t1_share: float = 0.6
     same_head_share: float = 0.1
     same_tool_share: float = 0.8
@@ -96,22 +100,35 @@ class PairSynthesizer:
         if len(self.maps) > 1 and generator.random() >= self.settings.same_head_share:
             moving = (fixed + 1 + int(generator.integers(len(self.maps) - 1))) % len(self.maps)
         t1 = bool(generator.random() < self.settings.t1_share)
-        return self._pair(moving, fixed, t1, spacing, generator)
+        low = grid_size(self.settings.extent, spacing)
+        high = grid_size(self.settings.largest_extent or self.settings.extent, spacing)
+        # Whole numbers of steps of 16; a largest side below the smallest counts as equal to it.
+        size = tuple(
+            n + STRIDE * int(generator.integers(max(m - n, 0) // STRIDE + 1))
+            for n, m in zip(low, high, strict=True)
+        )
+        return self._pair(moving, fixed, t1, size, spacing, generator)
 
     def validation_pairs(self, number: int, seed: int, spacing: float) -> list[TrainingPair]:
-        """Returns pairs of T1-like contrast that go round all ordered pairs of different heads."""
+        """Returns T1-like pairs on the smallest grid that go round all ordered pairs of heads."""
+        size = grid_size(self.settings.extent, spacing)
         count = len(self.maps)
         ordered = [(m, f) for m in range(count) for f in range(count) if m != f] or [(0, 0)]
         return [
-            self._pair(*ordered[i % len(ordered)], True, spacing, np.random.default_rng((seed, i)))
+            self._pair(*ordered[i % len(ordered)], True, size, spacing, np.random.default_rng((seed, i)))
             for i in range(number)
         ]
 
     def _pair(
-        self, moving: int, fixed: int, t1: bool, spacing: float, generator: np.random.Generator
+        self,
+        moving: int,
+        fixed: int,
+        t1: bool,
+        size: tuple[int, int, int],
+        spacing: float,
+        generator: np.random.Generator,
     ) -> TrainingPair:
         settings = self.settings
-        size = grid_size(settings.extent, spacing)
         pose = deformation.random_affine(deformation.POSE, generator)
         mirrored = generator.random() < 0.5
         contrast = appearance.random_contrast(t1, generator)

@@ -73,7 +73,10 @@ def train(settings: TrainingSettings, progress: Progress = Progress()) -> Path:
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     done = load_state(settings.output, network, optimizer) if settings.resume else TrainingProgress()
     synthesis = SynthesisSettings(
-        extent=settings.extent, deformation=settings.deformation, t1_share=settings.t1_share
+        extent=settings.extent,
+        largest_extent=settings.largest_extent,
+        deformation=settings.deformation,
+        t1_share=settings.t1_share,
     )
     pairs = PairSynthesizer.from_files(settings.label_maps, settings.axes, synthesis)
     held_out = _validation_pairs(settings, synthesis)
@@ -198,6 +201,8 @@ def _save(settings, network, optimizer, done: TrainingProgress) -> Path:
         "preset": settings.preset,
         "axes": settings.axes,
         "spacing_mm": list(settings.spacing),
+        "extent_mm": list(settings.extent),
+        "largest_extent_mm": list(settings.largest_extent or settings.extent),
         "training_data": f"images synthesised from {len(settings.label_maps)} label maps",
         "licence": "Apache-2.0",
         "version": __version__,

@@ -202,6 +202,18 @@ def test_smooth_noise_has_unit_deviation_on_average():
     assert float(noise.std()) == pytest.approx(1, rel=0.1)
 
 
+def test_grids_of_different_size_are_drawn_around_the_same_middle(maps):
+    settings = SynthesisSettings(extent=(190, 180, 200), largest_extent=(280, 180, 280), deformation=0)
+    pairs = [PairSynthesizer(maps, settings).pair(0, step, 6.0) for step in range(12)]
+    sizes = {tuple(pair.fixed.shape[2:]) for pair in pairs}
+    assert {d for d, _, _ in sizes} == {32, 48} and {h for _, h, _ in sizes} == {32}
+    assert {w for _, _, w in sizes} == {48}
+    for pair in pairs:
+        mass = pair.fixed_labels.sum(dim=(1, 3, 4))[0]
+        center = float((mass * torch.arange(len(mass))).sum() / mass.sum())
+        assert abs(center - (len(mass) - 1) / 2) < 4
+
+
 def test_grids_cover_the_extent_in_steps_of_sixteen():
     assert grid_size((160, 192, 224), 3.0) == (64, 64, 80)
     assert grid_size((160, 192, 224), 2.0) == (80, 96, 112)
