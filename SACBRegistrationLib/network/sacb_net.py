@@ -132,7 +132,7 @@ class SACBNet(nn.Module):
             The displacement in voxels, with the flows and clusters of every level.
 
         Raises:
-            ValueError: When the shapes differ or a side is not divisible by 16.
+            ValueError: When the shapes differ, a side is not divisible by 16, or no side is above 16.
         """
         _check_inputs(moving, fixed)
         given = dict(contexts or {})
@@ -203,5 +203,9 @@ def _check_inputs(moving: torch.Tensor, fixed: torch.Tensor) -> None:
         raise ValueError(
             f"moving and fixed must both be [B, 1, D, H, W], not {tuple(moving.shape)}, {tuple(fixed.shape)}"
         )
-    if any(side % STRIDE for side in moving.shape[2:]):
-        raise ValueError(f"every side must be divisible by {STRIDE}, not {tuple(moving.shape[2:])}")
+    sides = tuple(moving.shape[2:])
+    if any(side % STRIDE or side < STRIDE for side in sides):
+        raise ValueError(f"every side must be divisible by {STRIDE}, not {sides}")
+    if max(sides) == STRIDE:
+        # The variance of a single value is zero, so that nothing of it would pass the normalisation.
+        raise ValueError(f"one side at least must be above {STRIDE}: at {sides} level 5 has a single voxel")

@@ -41,7 +41,8 @@ def context_vectors(features: torch.Tensor, feature_mean: FeatureMean) -> torch.
     """
     parts = []
     if feature_mean in ("spatial", "mixed"):
-        parts.append(F.avg_pool3d(features, kernel_size=3, stride=1, padding=1))
+        # Padded beforehand: the pooling's own padding refuses grids of one or two voxels a side.
+        parts.append(F.avg_pool3d(F.pad(features, [1] * 6), kernel_size=3, stride=1))
     if feature_mean in ("channel", "mixed"):
         padded = F.pad(features.mean(1), [1] * 6)
         parts.append(torch.stack([shifted(padded, o, features.shape[2:], 1) for o in window_offsets(3)], 1))
