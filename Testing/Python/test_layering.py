@@ -18,8 +18,8 @@ MOST_LINES = 300
 BELOW = {
     "imaging": ("network", "registration", "training", "evaluation", "cli"),
     "network": ("registration", "training", "evaluation", "cli"),
-    "registration": ("training", "evaluation", "cli"),
-    "evaluation": ("training", "cli"),
+    "registration": ("training", "cli"),
+    "evaluation": ("registration", "training", "cli"),
     "training": ("cli",),
 }
 

@@ -1,0 +1,71 @@
+"""Settings of a run, checked before any work starts."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from SACBRegistrationLib.errors import UserError
+from SACBRegistrationLib.presets import Preset, load_preset
+from SACBRegistrationLib.settings import LEVELS, RegistrationSettings
+
+FEWEST_CLUSTERS, MOST_CLUSTERS = 2, 32
+NO_WEIGHTS = "none"
+_ALIGNMENTS = ("none", "rigid", "affine")
+
+
+def check_settings(settings: RegistrationSettings) -> Preset:
+    """Checks every choice that needs no image, and returns the preset.
+
+    Raises:
+        UserError: When a choice is out of range; one sentence names it.
+    """
+    preset = load_preset(settings.preset)
+    cluster_numbers(settings, preset)
+    if settings.alignment is not None and settings.alignment not in _ALIGNMENTS:
+        raise UserError(
+            f'The alignment "{settings.alignment}" is unknown; choose one of {", ".join(_ALIGNMENTS)}.'
+        )
+    if settings.refine is not None and (not isinstance(settings.refine, int) or settings.refine < 0):
+        raise UserError(f"The number of refinement steps must be 0 or more, not {settings.refine}.")
+    spacing = settings.field_spacing
+    if spacing is not None and not (math.isfinite(spacing) and 0.1 <= spacing <= 50):
+        raise UserError(f"The field spacing must be between 0.1 and 50 mm, not {spacing:g}.")
+    if not isinstance(settings.seed, int) or not 0 <= settings.seed < 2**31:
+        raise UserError(f"The seed must be a whole number from 0 to 2147483647, not {settings.seed}.")
+    return preset
+
+
+def cluster_numbers(settings: RegistrationSettings, preset: Preset) -> dict[int, int]:
+    """Returns the number of clusters of every level.
+
+    Raises:
+        UserError: When a number is outside 2 to 32, or a level is missing.
+    """
+    chosen = preset.clusters if settings.clusters is None else settings.clusters
+    if not isinstance(chosen, Mapping):
+        chosen = dict.fromkeys(LEVELS, chosen)
+    if set(chosen) != set(LEVELS):
+        raise UserError(f"Clusters per level need a number for each of the levels {LEVELS}.")
+    for number in chosen.values():
+        if not isinstance(number, int) or not FEWEST_CLUSTERS <= number <= MOST_CLUSTERS:
+            raise UserError(
+                f"The number of clusters must be from {FEWEST_CLUSTERS} to {MOST_CLUSTERS}, not {number}."
+            )
+    return dict(chosen)
+
+
+def weights_file(settings: RegistrationSettings, preset: Preset) -> Path | None:
+    """Returns the checkpoint to use, or None to run without the network."""
+    if settings.weights is None:
+        return preset.weights_path
+    return None if str(settings.weights).lower() == NO_WEIGHTS else Path(settings.weights)
+
+
+def refinement_steps(settings: RegistrationSettings, preset: Preset) -> int:
+    """Returns the most refinement steps per resolution.
+
+    Without a choice, a run with a network is not refined, and one without is, as nothing else would deform.
+    """
+    if settings.refine is not None:
+        return settings.refine
+    return 0 if weights_file(settings, preset) is not None else preset.refine_steps

@@ -1,0 +1,115 @@
+"""Running the network on a pair, and its clusters as label images."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import SimpleITK as sitk
+import torch
+
+from SACBRegistrationLib.imaging.cluster_maps import cluster_map, level_image, order_by_intensity
+from SACBRegistrationLib.imaging.foreground import bounding_box
+from SACBRegistrationLib.imaging.grid import Grid
+from SACBRegistrationLib.imaging.network_grid import NetworkGrid, network_grid
+from SACBRegistrationLib.imaging.resampling import resample
+from SACBRegistrationLib.imaging.tensors import image_to_tensor
+from SACBRegistrationLib.network import SACBNet, SACBNetResult
+from SACBRegistrationLib.network.flow import warp
+from SACBRegistrationLib.presets import Preset
+from SACBRegistrationLib.registration.pair import PreparedImage
+
+
+@dataclass(frozen=True)
+class NetworkOutput:
+    """What the network found for a pair.
+
+    Attributes:
+        displacement: [1, 3, D, H, W] in voxels of the grid, on the CPU.
+        grid: The network grid, in fixed space.
+        message: What had to give way in placing the grid; empty when nothing.
+        cluster_maps: (level, role) to label images in fixed space, clusters 1 to N from dark to bright. From
+            level 4 on, the moving ones are those of the moving image as warped by the coarser levels.
+    """
+
+    displacement: torch.Tensor
+    grid: Grid
+    message: str
+    cluster_maps: Mapping[tuple[int, str], sitk.Image]
+
+
+def place_grid(fixed: PreparedImage, preset: Preset, info: Mapping[str, object], most: int) -> NetworkGrid:
+    """Returns the network's grid on the fixed anatomy.
+
+    A checkpoint that records the spacing, extent and axes it was trained with is run as it was trained;
+    otherwise the preset decides.
+
+    Args:
+        fixed: The fixed image.
+        preset: The preset.
+        info: Metadata of the checkpoint.
+        most: Most voxels that fit into memory.
+    """
+    low, high = info.get("spacing_mm") or (preset.spacing, preset.spacing)
+    spacing = min(max(preset.spacing, low), high)
+    extent = info.get("extent_mm") or [side * preset.spacing for side in preset.size]
+    return network_grid(
+        fixed.grid,
+        bounding_box(fixed.foreground),
+        tuple(length / preset.spacing for length in extent),
+        preset.spacing,
+        str(info.get("axes") or preset.axes),
+        most,
+        spacing,
+    )
+
+
+def run_network(
+    network: SACBNet,
+    fixed: PreparedImage,
+    moving: PreparedImage,
+    alignment: sitk.Transform,
+    placed: NetworkGrid,
+    device: torch.device,
+) -> NetworkOutput:
+    """Runs the network on the pair, moving resampled through the alignment.
+
+    Args:
+        network: In evaluation mode.
+        fixed: The fixed image.
+        moving: The moving image.
+        alignment: Takes fixed points to moving points, LPS mm.
+        placed: Where the network works.
+        device: Where to compute.
+    """
+    fixed_tensor = image_to_tensor(resample(fixed.normalized, placed.grid)).to(device)
+    moving_tensor = image_to_tensor(resample(moving.normalized, placed.grid, alignment)).to(device)
+    network = network.to(device)
+    with torch.inference_mode():
+        result = network(moving_tensor, fixed_tensor)
+        maps = cluster_maps(result, fixed_tensor, moving_tensor, placed.grid, network.clusters)
+    return NetworkOutput(result.displacement.float().cpu().clone(), placed.grid, placed.message, maps)
+
+
+def cluster_maps(
+    result: SACBNetResult,
+    fixed: torch.Tensor,
+    moving: torch.Tensor,
+    grid: Grid,
+    clusters: Mapping[int, int],
+) -> dict[tuple[int, str], sitk.Image]:
+    """Returns the clusters of every level and role as label images, numbered by ascending mean intensity.
+
+    Args:
+        result: The network's result.
+        fixed: [1, 1, D, H, W], as given to the network.
+        moving: Same shape.
+        grid: The network grid.
+        clusters: Number of clusters per level.
+    """
+    maps = {}
+    for (level, role), context in result.contexts.items():
+        image = level_image(fixed if role == "fixed" else moving, level)
+        if role == "moving" and level in result.incoming:
+            image = warp(image, result.incoming[level])
+        rank = order_by_intensity(context.labels, image, clusters[level])
+        maps[level, role] = cluster_map(context.labels, rank, grid, level)
+    return maps

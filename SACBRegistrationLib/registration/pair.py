@@ -1,0 +1,73 @@
+"""The pair as every stage sees it: checked, masked, with intensities in [0, 1]."""
+
+from dataclasses import dataclass
+
+import SimpleITK as sitk
+
+from SACBRegistrationLib.errors import UserError
+from SACBRegistrationLib.imaging.grid import Grid
+from SACBRegistrationLib.imaging.normalization import Normalization, foreground, normalize
+from SACBRegistrationLib.imaging.validation import validate_labels, validate_mask, validate_volume
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """One image of the pair.
+
+    Attributes:
+        image: As given.
+        grid: Its grid.
+        normalized: float32 in [0, 1] on its grid, 0 outside the mask.
+        foreground: uint8, the anatomy (inside the mask) on its grid.
+        mask: uint8 on its grid, or None.
+        labels: Label map on any grid, or None.
+    """
+
+    image: sitk.Image
+    grid: Grid
+    normalized: sitk.Image
+    foreground: sitk.Image
+    mask: sitk.Image | None
+    labels: sitk.Image | None
+
+
+def prepare_image(
+    image: sitk.Image,
+    role: str,
+    normalization: Normalization,
+    mask: sitk.Image | None,
+    labels: sitk.Image | None,
+) -> PreparedImage:
+    """Checks and normalises one image of the pair.
+
+    Args:
+        image: Any SimpleITK image.
+        role: "fixed" or "moving", for error sentences.
+        normalization: The preset's.
+        mask: Where to look, or None.
+        labels: Label map to evaluate with, or None.
+
+    Raises:
+        UserError: When one of them cannot be used; the sentence names it.
+    """
+    checked = validate_volume(image, role)
+    mask = None if mask is None else validate_mask(mask, role, image)
+    labels = None if labels is None else validate_labels(labels, role)
+    anatomy = foreground(checked, normalization)
+    if mask is not None:
+        anatomy = sitk.And(anatomy, mask)
+        if not sitk.GetArrayViewFromImage(anatomy).any():
+            raise UserError(f"The {role} mask holds no anatomy; check that it belongs to the {role} image.")
+    normalized = normalize(checked, normalization, mask)
+    return PreparedImage(image, Grid.from_image(image), normalized, anatomy, mask, labels)
+
+
+def check_both_labels(fixed: sitk.Image | None, moving: sitk.Image | None) -> None:
+    """Checks that label maps are given for both images or for none.
+
+    Raises:
+        UserError: When only one is given.
+    """
+    if (fixed is None) != (moving is None):
+        missing = "moving" if moving is None else "fixed"
+        raise UserError(f"The {missing} label map is missing; give label maps of both images or of none.")

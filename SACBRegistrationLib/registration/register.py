@@ -1,0 +1,225 @@
+"""The whole registration of a pair, from two images to one transform."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import SimpleITK as sitk
+import torch
+
+from SACBRegistrationLib.errors import UserError
+from SACBRegistrationLib.imaging.alignment import AlignmentResult, align
+from SACBRegistrationLib.imaging.displacement import compose_displacement
+from SACBRegistrationLib.imaging.grid import Grid
+from SACBRegistrationLib.imaging.warping import warp_volume
+from SACBRegistrationLib.network import SACBNet, load_checkpoint
+from SACBRegistrationLib.presets import Preset
+from SACBRegistrationLib.progress import CancelEvent, Progress, ProgressCallback
+from SACBRegistrationLib.registration.checked_settings import (
+    check_settings,
+    cluster_numbers,
+    refinement_steps,
+    weights_file,
+)
+from SACBRegistrationLib.registration.devices import choose_device, most_voxels
+from SACBRegistrationLib.registration.inference import NetworkOutput, place_grid, run_network
+from SACBRegistrationLib.registration.pair import PreparedImage, check_both_labels, prepare_image
+from SACBRegistrationLib.registration.refinement import Refined, RefinementSettings, refine
+from SACBRegistrationLib.registration.refining import refinement_levels
+from SACBRegistrationLib.registration.report import Findings, make_report
+from SACBRegistrationLib.registration.result import RegistrationResult
+from SACBRegistrationLib.registration.stages import Stages
+from SACBRegistrationLib.settings import RegistrationSettings
+
+logger = logging.getLogger(__name__)
+
+_SHARES = {
+    "checking": 1.0,
+    "alignment": 5.0,
+    "network": 3.0,
+    "refinement": 14.0,
+    "transform": 2.0,
+    "report": 3.0,
+}
+# Voxel sizes of the refinement in units of the preset's spacing.
+_AFTER_NETWORK = (4, 2)
+_WITHOUT_NETWORK = (8, 4, 2)
+
+
+def register(
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    preset: str | Path = "ixi",
+    clusters: int | Mapping[int, int] | None = None,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    alignment: str | None = None,
+    refine: int | None = None,
+    initial_transform: sitk.Transform | None = None,
+    fixed_mask: sitk.Image | None = None,
+    moving_mask: sitk.Image | None = None,
+    fixed_labels: sitk.Image | None = None,
+    moving_labels: sitk.Image | None = None,
+    field_spacing: float | None = None,
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+    cancel: CancelEvent | None = None,
+) -> RegistrationResult:
+    """Registers the moving image to the fixed one.
+
+    Args:
+        fixed: 3D scalar image, any orientation, spacing and number type.
+        moving: Likewise, on any grid.
+        preset: Name of a bundled preset, or path of a preset file.
+        clusters: Number of tissue clusters N (2 to 32), for all levels or {5: n, 4: n, 3: n, 2: n}; None
+            takes the preset's.
+        weights: Checkpoint; None takes the preset's own, "none" runs without the network.
+        device: "auto", "cpu" or "cuda".
+        alignment: "none", "rigid" or "affine"; None takes the preset's.
+        refine: Most refinement steps per resolution, 0 for none; None means none after a network, and the
+            preset's number without one.
+        initial_transform: Takes fixed points to moving points, LPS mm; the alignment starts from it.
+        fixed_mask: Label map; only where it is not 0 counts. Any grid.
+        moving_mask: Likewise, for the moving image.
+        fixed_labels: Label map for the Dice scores, any grid.
+        moving_labels: Likewise, for the moving image; also warped.
+        field_spacing: Spacing of the displacement field, mm; None takes the finest that is of use.
+        seed: Seed of the clustering.
+        progress: Called with the fraction done and the stage.
+        cancel: Its is_set() is asked often; when true, the run ends with CancelledError.
+
+    Returns:
+        The transform, the warped image, the cluster maps and the report.
+
+    Raises:
+        UserError: When an input or a choice cannot be used; one sentence says which and what to do.
+        CancelledError: When cancelled.
+    """
+    settings = RegistrationSettings(
+        preset=str(preset),
+        clusters=clusters,
+        weights=None if weights is None else str(weights),
+        device=device,
+        alignment=alignment,
+        refine=refine,
+        seed=seed,
+        field_spacing=field_spacing,
+    )
+    chosen = check_settings(settings)
+    torch_device = choose_device(device)
+    check_both_labels(fixed_labels, moving_labels)
+    stages = Stages(Progress(progress, cancel), _SHARES)
+    with stages.stage("checking"):
+        network = _network(settings, chosen)
+        pair = (
+            prepare_image(fixed, "fixed", chosen.normalization, fixed_mask, fixed_labels),
+            prepare_image(moving, "moving", chosen.normalization, moving_mask, moving_labels),
+        )
+    with stages.stage("alignment") as part:
+        aligned = _align(*pair, settings.alignment or chosen.alignment, initial_transform, part)
+    with stages.stage("network"):
+        output = None
+        if network is not None:
+            placed = place_grid(pair[0], chosen, network.info, most_voxels(torch_device))
+            output = run_network(network, *pair, aligned.transform, placed, torch_device)
+    with stages.stage("refinement") as part:
+        refined = _refine(*pair, aligned, output, settings, chosen, torch_device, part)
+    with stages.stage("transform") as part:
+        field = _field(pair[0].grid, aligned, output, refined, chosen, field_spacing)
+        part.report(0.5)
+        warped = warp_volume(moving, field, pair[0].grid, default=_background(moving))
+        warped_labels = None
+        if pair[1].labels is not None:
+            warped_labels = warp_volume(pair[1].labels, field, pair[0].grid, sitk.sitkNearestNeighbor)
+    with stages.stage("report") as part:
+        findings = Findings(
+            settings, chosen, torch_device, network, aligned, output, refined, field, warped, warped_labels
+        )
+        report = make_report(*pair, findings, stages, part)
+    return RegistrationResult(
+        displacement_field=field,
+        warped=warped,
+        cluster_maps=dict(output.cluster_maps) if output is not None else {},
+        report=report,
+        alignment=aligned.transform,
+        fixed=fixed,
+        moving=moving,
+        warped_labels=warped_labels,
+    )
+
+
+def _network(settings: RegistrationSettings, preset: Preset) -> SACBNet | None:
+    path = weights_file(settings, preset)
+    if path is None:
+        return None
+    network = load_checkpoint(path)
+    network.clusters = cluster_numbers(settings, preset)
+    network.kmeans = replace(network.kmeans, seed=settings.seed)
+    return network
+
+
+def _align(
+    fixed: PreparedImage,
+    moving: PreparedImage,
+    kind: str,
+    initial: sitk.Transform | None,
+    progress: Progress,
+) -> AlignmentResult:
+    if initial is not None and initial.GetDimension() != 3:
+        raise UserError("The initial transform is not three-dimensional; give a 3D transform.")
+    return align(
+        fixed.normalized,
+        moving.normalized,
+        kind,
+        fixed_foreground=fixed.foreground,
+        moving_foreground=moving.foreground,
+        fixed_mask=fixed.mask,
+        moving_mask=moving.mask,
+        initial=initial,
+        progress=progress,
+    )
+
+
+def _refine(
+    fixed: PreparedImage,
+    moving: PreparedImage,
+    aligned: AlignmentResult,
+    output: NetworkOutput | None,
+    settings: RegistrationSettings,
+    preset: Preset,
+    device: torch.device,
+    progress: Progress,
+) -> Refined | None:
+    steps = refinement_steps(settings, preset)
+    if steps == 0:
+        return None
+    factors = _WITHOUT_NETWORK if output is None else _AFTER_NETWORK
+    axes = preset.axes if output is None else output.grid.axis_codes
+    spacings = tuple(factor * preset.spacing for factor in factors)
+    levels = refinement_levels(fixed, moving, aligned.transform, spacings, axes, device, most_voxels(device))
+    initial = None if output is None else (output.displacement, output.grid)
+    return refine(levels, initial, RefinementSettings(steps=steps), progress.part(0.1, 1.0, progress.stage))
+
+
+def _field(
+    fixed: Grid,
+    aligned: AlignmentResult,
+    output: NetworkOutput | None,
+    refined: Refined | None,
+    preset: Preset,
+    spacing: float | None,
+) -> sitk.Image:
+    if refined is not None:
+        displacement, grid = refined.displacement.cpu(), refined.grid
+    elif output is not None:
+        displacement, grid = output.displacement, output.grid
+    else:
+        grid = Grid((2, 2, 2), (preset.spacing,) * 3, tuple(fixed.center), fixed.direction)
+        displacement = torch.zeros(1, 3, 2, 2, 2)
+    return compose_displacement(displacement, grid, aligned.transform, fixed, spacing)
+
+
+def _background(moving: sitk.Image) -> float:
+    """Returns the value for points outside the moving image: its darkest, such as -1024 HU."""
+    return float(sitk.GetArrayViewFromImage(moving).min())

@@ -1,0 +1,205 @@
+"""What is known about a run, as report.json holds it."""
+
+import math
+import platform
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+
+from SACBRegistrationLib import __version__
+from SACBRegistrationLib.evaluation.dice import common_labels, dice_per_label, mean_dice
+from SACBRegistrationLib.evaluation.displacement_statistics import displacement_statistics
+from SACBRegistrationLib.evaluation.local_ncc import local_ncc
+from SACBRegistrationLib.imaging.alignment import AlignmentResult
+from SACBRegistrationLib.imaging.foreground import bounding_box
+from SACBRegistrationLib.imaging.grid import Grid
+from SACBRegistrationLib.imaging.jacobian import inside_volume, jacobian_determinant, summarize_jacobian
+from SACBRegistrationLib.imaging.network_grid import network_grid
+from SACBRegistrationLib.imaging.resampling import resample
+from SACBRegistrationLib.imaging.warping import warp_volume
+from SACBRegistrationLib.network import SACBNet
+from SACBRegistrationLib.presets import Preset
+from SACBRegistrationLib.progress import Progress
+from SACBRegistrationLib.registration.checked_settings import cluster_numbers, refinement_steps
+from SACBRegistrationLib.registration.devices import device_name, peak_memory_bytes
+from SACBRegistrationLib.registration.inference import NetworkOutput
+from SACBRegistrationLib.registration.pair import PreparedImage
+from SACBRegistrationLib.registration.refinement import Refined
+from SACBRegistrationLib.registration.stages import Stages
+from SACBRegistrationLib.settings import RegistrationSettings
+
+# At twice the preset's spacing noise counts for less, and local NCC takes an eighth of the time.
+_NCC_COARSENING = 2
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything a run found, for the report.
+
+    Attributes:
+        settings: The choices.
+        preset: The preset.
+        device: Where the network and the refinement ran.
+        network: The network, or None.
+        aligned: The alignment.
+        output: The network's output, or None.
+        refined: The refined deformation, or None.
+        field: The displacement field, LPS mm.
+        warped: The moving image on the fixed grid.
+        warped_labels: The moving label map on the fixed grid, or None.
+    """
+
+    settings: RegistrationSettings
+    preset: Preset
+    device: torch.device
+    network: SACBNet | None
+    aligned: AlignmentResult
+    output: NetworkOutput | None
+    refined: Refined | None
+    field: sitk.Image
+    warped: sitk.Image
+    warped_labels: sitk.Image | None
+
+
+def make_report(
+    fixed: PreparedImage, moving: PreparedImage, found: Findings, stages: Stages, progress: Progress
+) -> dict:
+    """Returns the report: settings, versions, device, times, similarity, folding, displacements, Dice.
+
+    Args:
+        fixed: The fixed image.
+        moving: The moving image.
+        found: What the run found.
+        stages: Times so far.
+        progress: Reported to.
+    """
+    jacobian = jacobian_determinant(found.field)
+    inside = inside_volume(Grid.from_image(found.field), fixed.grid)
+    anatomy = inside_volume(Grid.from_image(found.field), fixed.grid, fixed.foreground)
+    progress.report(0.4)
+    similarity = _similarity(fixed, moving, found)
+    progress.report(0.7)
+    dice = _dice(fixed, moving, found)
+    report = {
+        "settings": _settings(found),
+        "versions": _versions(),
+        "device": device_name(found.device),
+        "preset": {
+            "name": found.preset.name,
+            "title": found.preset.title,
+            "modality": found.preset.modality,
+        },
+        "weights": dict(found.network.info) if found.network is not None else None,
+        "notes": _notes(found),
+        "alignment": {
+            "kind": found.aligned.kind,
+            "mutual_information": found.aligned.mutual_information,
+            "overlap": found.aligned.overlap,
+        },
+        "network_grid": _grid(found.output.grid) if found.output is not None else None,
+        "refinement_steps": list(found.refined.steps) if found.refined is not None else [],
+        "field_grid": _grid(Grid.from_image(found.field)),
+        "local_ncc": similarity,
+        "jacobian": {
+            **summarize_jacobian(jacobian, inside).as_dict(),
+            "anatomy": summarize_jacobian(jacobian, anatomy).as_dict(),
+        },
+        "displacement_mm": displacement_statistics(found.field, anatomy).as_dict(),
+        "dice": dice,
+        "inverse": None,
+    }
+    report["seconds"] = {**stages.seconds, "total": stages.total}
+    report["peak_memory_bytes"] = peak_memory_bytes()
+    return report
+
+
+def _settings(found: Findings) -> dict:
+    clusters = {str(k): v for k, v in cluster_numbers(found.settings, found.preset).items()}
+    return {
+        **asdict(found.settings),
+        "clusters": clusters,
+        "alignment": found.aligned.kind,
+        "refine": refinement_steps(found.settings, found.preset),
+    }
+
+
+def _versions() -> dict:
+    return {
+        "SACBRegistration": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "SimpleITK": sitk.Version.VersionString(),
+        "numpy": np.__version__,
+        "system": platform.platform(),
+    }
+
+
+def _notes(found: Findings) -> list[str]:
+    notes = []
+    if found.output is not None:
+        if found.output.message:
+            notes.append(found.output.message)
+        spacing = found.output.grid.spacing[0]
+        if not math.isclose(spacing, found.preset.spacing):
+            notes.append(
+                f"The network ran at {spacing:g} mm, the resolution its weights were trained for, "
+                f"instead of the preset's {found.preset.spacing:g} mm."
+            )
+    elif found.refined is not None:
+        notes.append("No network ran: the deformation comes from refinement alone.")
+    else:
+        notes.append("No network ran and nothing was refined: the result is the alignment alone.")
+    return notes
+
+
+def _grid(grid: Grid) -> dict:
+    return {
+        "size": list(grid.size),
+        "spacing_mm": list(grid.spacing),
+        "origin_lps_mm": list(grid.origin),
+        "axes": grid.axis_codes,
+    }
+
+
+def _similarity(fixed: PreparedImage, moving: PreparedImage, found: Findings) -> dict[str, float]:
+    """Returns local NCC within the fixed anatomy: as given, after alignment, after everything."""
+    spacing = _NCC_COARSENING * found.preset.spacing
+    box = bounding_box(fixed.foreground)
+    codes = fixed.grid.axis_codes
+    grid = network_grid(fixed.grid, box, (16, 16, 16), spacing, codes, 2**26, spacing).grid
+    mask = grid.resample(fixed.foreground, interpolator=sitk.sitkNearestNeighbor)
+    if not sitk.GetArrayViewFromImage(mask).any():
+        mask = None
+    target = resample(fixed.normalized, grid)
+    transforms = {"before": None, "aligned": found.aligned.transform}
+    scores = {
+        name: local_ncc(target, resample(moving.normalized, grid, transform), mask)
+        for name, transform in transforms.items()
+    }
+    warped = warp_volume(moving.normalized, found.field, fixed.grid)
+    return {**scores, "after": local_ncc(target, resample(warped, grid), mask)}
+
+
+def _dice(fixed: PreparedImage, moving: PreparedImage, found: Findings) -> dict | None:
+    """Returns Dice per label and in the mean: as given, after alignment, after everything."""
+    if fixed.labels is None or moving.labels is None:
+        return None
+    labels = common_labels(fixed.labels, moving.labels)
+    on_fixed = fixed.grid.resample(fixed.labels, interpolator=sitk.sitkNearestNeighbor)
+    nearest = sitk.sitkNearestNeighbor
+    maps = {
+        "before": fixed.grid.resample(moving.labels, interpolator=nearest),
+        "aligned": warp_volume(moving.labels, found.aligned.transform, fixed.grid, nearest),
+        "after": found.warped_labels,
+    }
+    scores = {name: dice_per_label(on_fixed, image, labels) for name, image in maps.items()}
+    names = found.preset.labels
+    return {
+        **{f"mean_{name}": mean_dice(values) for name, values in scores.items()},
+        "per_label": {
+            str(label): {"name": names.get(label, ""), **{name: scores[name][label] for name in scores}}
+            for label in labels
+        },
+    }

@@ -1,0 +1,162 @@
+"""Writing a result to a folder, all or nothing."""
+
+import json
+import logging
+import math
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import SimpleITK as sitk
+
+from SACBRegistrationLib.errors import UserError
+from SACBRegistrationLib.imaging.displacement import write_displacement_field
+
+if TYPE_CHECKING:
+    from SACBRegistrationLib.registration.result import RegistrationResult
+
+logger = logging.getLogger(__name__)
+
+# Everything a result may consist of: a later run into the same folder must not leave an older run's parts.
+_NAMES = (
+    "transform.nrrd",
+    "warped.nrrd",
+    "warped_labels.nrrd",
+    "inverse.nrrd",
+    "clusters",
+    "report.json",
+    "overview.png",
+)
+_COMPRESSION_LEVEL = 1
+
+
+def check_output_folder(folder: Path) -> None:
+    """Checks that a result can be written, before the work starts; leaves nothing behind.
+
+    Raises:
+        UserError: When the folder is a file or cannot be made or written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"The output folder {folder} is a file; give another folder.")
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryDirectory(dir=existing, prefix=".sacb-"):
+            pass
+    except OSError as error:
+        raise UserError(f"The output folder {folder} cannot be written; give another folder.") from error
+
+
+def save_result(result: "RegistrationResult", folder: Path, inverse: bool = False) -> list[Path]:
+    """Writes transform, warped image, clusters, report and overview; replaces an older result.
+
+    Everything is written beside its place first and moved there last, so that a failure leaves the folder as
+    it was. The overview picture is left out, with a warning in the log, where matplotlib is not installed.
+
+    Args:
+        result: What to write.
+        folder: Made when it does not exist.
+        inverse: Also writes inverse.nrrd, and its residual into the report.
+
+    Returns:
+        The files, in the folder.
+
+    Raises:
+        UserError: When the folder cannot be written.
+    """
+    check_output_folder(folder)
+    made = _first_missing(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".sacb-") as temporary:
+            _write(result, Path(temporary), inverse)
+            written = sorted(path.relative_to(temporary) for path in Path(temporary).rglob("*.*"))
+            _replace(Path(temporary), folder)
+    except (OSError, RuntimeError) as error:
+        if made is not None:
+            shutil.rmtree(made, ignore_errors=True)
+        logger.debug("%s", error)
+        raise UserError(
+            f"The result could not be written to {folder}; check that the disk has room."
+        ) from error
+    return [folder / path for path in written]
+
+
+def _first_missing(folder: Path) -> Path | None:
+    """Returns the outermost folder that would have to be made, or None."""
+    missing = [path for path in (folder.absolute(), *folder.absolute().parents) if not path.exists()]
+    return missing[-1] if missing else None
+
+
+def _write(result: "RegistrationResult", folder: Path, inverse: bool) -> None:
+    report = dict(result.report)
+    write_displacement_field(result.displacement_field, folder / "transform.nrrd")
+    _write_image(result.warped, folder / "warped.nrrd")
+    if result.warped_labels is not None:
+        _write_image(result.warped_labels, folder / "warped_labels.nrrd")
+    if inverse:
+        found = result.inverse()
+        write_displacement_field(found.displacement_field, folder / "inverse.nrrd")
+        report["inverse"] = {
+            "residual_mean_mm": found.residual_mean_mm,
+            "residual_p99_mm": found.residual_p99_mm,
+        }
+    if result.cluster_maps:
+        (folder / "clusters").mkdir()
+    for (level, role), image in result.cluster_maps.items():
+        _write_image(image, folder / "clusters" / f"level{level}_{role}.nrrd")
+    text = json.dumps(without_nan(report), indent=2, allow_nan=False)
+    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    _draw(result, folder / "overview.png")
+
+
+def _draw(result: "RegistrationResult", path: Path) -> None:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        logger.warning("The overview picture was left out because matplotlib is not installed.")
+        return
+    from SACBRegistrationLib.pictures.result_overview import draw_result
+
+    draw_result(result, path)
+
+
+def _write_image(image: sitk.Image, path: Path) -> None:
+    writer = sitk.ImageFileWriter()
+    writer.SetFileName(str(path))
+    writer.UseCompressionOn()
+    writer.SetCompressionLevel(_COMPRESSION_LEVEL)
+    writer.Execute(image)
+
+
+def _replace(source: Path, folder: Path) -> None:
+    """Moves what was written over what was there, keeping the old parts until every new one is in place."""
+    old = source / ".old"
+    old.mkdir()
+    moved: list[tuple[Path, Path]] = []
+    try:
+        for name in _NAMES:
+            if (folder / name).exists():
+                os.replace(folder / name, old / name)
+                moved.append((old / name, folder / name))
+        for name in _NAMES:
+            if (source / name).exists():
+                os.replace(source / name, folder / name)
+    except OSError:
+        for kept, place in moved:
+            if place.is_dir():
+                shutil.rmtree(place)
+            os.replace(kept, place)
+        raise
+
+
+def without_nan(value: object) -> object:
+    """Returns the same structure with null for every number that JSON cannot hold, and text for every key."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(item) for item in value]
+    return value
