@@ -1,4 +1,4 @@
-"""A progress bar on the terminal, or plain lines where tqdm is not installed."""
+"""A progress bar on the terminal; plain lines in a log file or where tqdm is not installed."""
 
 import logging
 import sys
@@ -17,6 +17,8 @@ def progress_bar() -> Iterator[ProgressCallback]:
         from tqdm import tqdm
     except ImportError:
         logger.debug("tqdm is not installed; progress is shown as lines")
+        tqdm = None
+    if tqdm is None or not sys.stderr.isatty():
         yield _line_printer()
         return
     form = "{desc:<28.28} {percentage:3.0f}% |{bar}| {elapsed} < {remaining}"

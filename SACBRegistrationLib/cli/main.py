@@ -1,0 +1,67 @@
+"""The command `sacb-registration` and its subcommands."""
+
+import argparse
+import logging
+import sys
+
+from SACBRegistrationLib import __version__
+from SACBRegistrationLib.cli import (
+    demo_command,
+    presets_command,
+    register_command,
+    train_command,
+)
+from SACBRegistrationLib.errors import CancelledError, UserError
+
+EXIT_DONE, EXIT_FAILED, EXIT_USER = 0, 1, 2
+
+_COMMANDS = {
+    "register": (register_command, "register a moving image to a fixed one"),
+    "demo": (demo_command, "register a bundled pair, or your own, and show what improved"),
+    "presets": (presets_command, "list the presets"),
+    "train": (train_command, "train a network on images synthesised from label maps"),
+}
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs a subcommand.
+
+    Args:
+        argv: Arguments without the program's name; None takes those of the process.
+
+    Returns:
+        0; 2 for what the user can mend (one sentence on standard error); 1 otherwise.
+    """
+    args = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.DEBUG if args.verbose else logging.WARNING, format="%(message)s")
+    command, _ = _COMMANDS[args.command]
+    try:
+        return command.run(args)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return EXIT_USER
+    except (CancelledError, KeyboardInterrupt):
+        print("Cancelled; nothing was written.", file=sys.stderr)
+        return EXIT_FAILED
+    except Exception as error:
+        logger.debug("%s", error, exc_info=True)
+        print(
+            f"Something went wrong ({type(error).__name__}: {error}); --verbose shows where.", file=sys.stderr
+        )
+        return EXIT_FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sacb-registration", description=__doc__)
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--verbose", action="store_true", help="show what happens, and errors in full")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (command, text) in _COMMANDS.items():
+        command.add_arguments(commands.add_parser(name, help=text, description=text))
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
