@@ -1,9 +1,9 @@
 """SACB-Net written out equation by equation: slow, and meant to be obviously right.
 
-The oracle for the network and for every faster version of it. It shares no code with the library: it takes the
-parameters of a network by their names and uses plain torch operations on one pair of images, without a batch
-axis. All tensors are [C, D, H, W]; flows are in voxels with channels (d, h, w). Where the paper is silent, the
-choices are those of the published code.
+The oracle for the network and for every faster version of it. It shares no code with the library: it takes
+the parameters of a network by their names and uses plain torch operations on one pair of images, without a
+batch axis. All tensors are [C, D, H, W]; flows are in voxels with channels (d, h, w). Where the paper is
+silent, the choices are those of the published code.
 """
 
 from dataclasses import dataclass, field
@@ -59,7 +59,7 @@ def unfold(x, k=3):
 
 
 def context_vectors(x, feature_mean):
-    """Returns what is clustered, [D * H * W, C'] (equation 3 and Section 6, "spatial", "channel", "mixed")."""
+    """Returns what is clustered, [D * H * W, C'] (equation 3; the channel mean and both are of Section 6)."""
     patches = unfold(x)
     over_positions = patches.mean(dim=4).permute(1, 2, 3, 0)
     over_channels = patches.mean(dim=0)
@@ -159,7 +159,7 @@ def warp(x, flow):
 
 
 def upsample(flow):
-    """Returns up_2x (equation 11): twice the voxels and twice the values, first voxel on first, last on last."""
+    """Returns up_2x (equation 11): twice the voxels and twice the values, end voxels on end voxels."""
     out = 2 * flow
     for axis in (1, 2, 3):
         n = out.shape[axis]
@@ -261,7 +261,7 @@ class ReferenceSACBNet:
         return x
 
     def sacb(self, x, key, contexts, starts, found):
-        """Returns the refined features of one image at one level (equation 7); records clusters in `found`."""
+        """Returns the refined features of one image at one level (equation 7) and records it in `found`."""
         name = f"sacb.{key[0]}"
         projected = self.block(x, f"{name}.project")
         vectors = context_vectors(projected, self.feature_mean)
@@ -274,7 +274,9 @@ class ReferenceSACBNet:
             labels = labels.reshape(x.shape[1:])
         gates = torch.sigmoid(self.mlp(centroids, f"{name}.kernel_mlp"))
         biases = self.mlp(centroids, f"{name}.bias_mlp")
-        adapted = spatial_awareness_convolution(projected, labels, self.state[f"{name}.weight"], gates, biases)
+        adapted = spatial_awareness_convolution(
+            projected, labels, self.state[f"{name}.weight"], gates, biases
+        )
         refined = x + torch.where(adapted > 0, adapted, SLOPE * adapted)
         found.features[key], found.vectors[key] = refined, vectors
         found.labels[key], found.centroids[key] = labels, centroids
