@@ -33,8 +33,8 @@ def run(args: argparse.Namespace) -> int:
             truth.errors(transform) for transform in (_identity(), result.alignment, result.transform)
         )
         print(
-            f"True error {before.mean():.2f} mm before, {aligned.mean():.2f} mm aligned, {after.mean():.2f} mm "
-            f"registered (mean over {len(after)} landmarks; worst {after.max():.2f} mm)"
+            f"True error {before.mean():.2f} mm before, {aligned.mean():.2f} mm aligned, "
+            f"{after.mean():.2f} mm registered (mean of {len(after)} landmarks; worst {after.max():.2f} mm)"
         )
     print(f"Results    {args.output.resolve()}")
     print(f"Picture    {(args.output / 'overview.png').resolve()}")
