@@ -1,0 +1,99 @@
+"""Pairs small enough to be registered within seconds, with what goes with them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from oblique import blobs, oblique_grid
+
+from SACBRegistrationLib.imaging.grid import Grid
+from SACBRegistrationLib.imaging.phantom import PhantomPair, make_phantom_pair
+from SACBRegistrationLib.imaging.resampling import resample
+from SACBRegistrationLib.network.checkpoint import save_checkpoint
+from SACBRegistrationLib.network.sacb_net import SACBNet
+
+
+@dataclass(frozen=True)
+class SmallPair:
+    """The phantom pair at three to four millimetres; still oblique, anisotropic and not cubic."""
+
+    fixed: sitk.Image
+    moving: sitk.Image
+    fixed_labels: sitk.Image
+    moving_labels: sitk.Image
+    phantom: PhantomPair
+
+    def mean_error(self, transform: sitk.Transform) -> float:
+        """Returns the mean distance from the true transform over the brain, mm."""
+        return float(self.phantom.errors(transform).mean())
+
+
+def make_small_pair(seed: int = 3) -> SmallPair:
+    phantom = make_phantom_pair(seed, landmarks=400)
+    fixed, moving = (
+        shrunken(Grid.from_image(image), spacing)
+        for image, spacing in ((phantom.fixed, (3.4, 4.1, 3.7)), (phantom.moving, (4.0, 3.3, 4.4)))
+    )
+    nearest = sitk.sitkNearestNeighbor
+    return SmallPair(
+        resample(phantom.fixed, fixed),
+        resample(phantom.moving, moving),
+        fixed.resample(phantom.fixed_labels, interpolator=nearest),
+        moving.resample(phantom.moving_labels, interpolator=nearest),
+        phantom,
+    )
+
+
+def shrunken(grid: Grid, spacing: tuple[float, float, float]) -> Grid:
+    """Returns the grid over the same volume and axes with another spacing."""
+    size = np.ceil(grid.extent / np.asarray(spacing)).astype(int)
+    origin = grid.center - grid.axes @ ((size - 1) / 2 * np.asarray(spacing))
+    return Grid(tuple(int(n) for n in size), spacing, tuple(origin.tolist()), grid.direction)
+
+
+def blob_pair() -> tuple[sitk.Image, sitk.Image]:
+    """Returns two small volumes of the same shapes, 5 mm apart, on different grids."""
+    fixed = oblique_grid((24, 20, 18), (2.9, 3.3, 3.7))
+    moving = oblique_grid((22, 21, 20), (3.2, 3.0, 3.4), degrees=(-7.0, 12.0, 5.0))
+    return blobs(fixed), blobs(moving, center=moving.center + np.array([3.0, -4.0, 0.0]))
+
+
+def write_preset(folder: Path, size: tuple[int, int, int] = (48, 48, 48), spacing: float = 4.0) -> Path:
+    """Writes a preset whose grid is small."""
+    path = folder / "small.json"
+    document = {
+        "name": "small",
+        "modality": "mr",
+        "size": size,
+        "spacing": spacing,
+        "axes": "LIA",
+        "normalization": {"kind": "percentile", "lower": 0.1, "upper": 99.9},
+        "refine_steps": 5,
+    }
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return path
+
+
+def write_weights(folder: Path) -> Path:
+    """Writes a checkpoint of random weights, which deforms without sense but never the same way twice."""
+    torch.manual_seed(11)
+    path = folder / "weights.pt"
+    save_checkpoint(path, SACBNet(), {"preset": "small"})
+    return path
+
+
+def snapshot(folder: Path) -> dict[str, bytes | None]:
+    """Returns everything below a folder: bytes by relative path, None for folders."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+def same_geometry(first: sitk.Image, second: sitk.Image) -> bool:
+    a, b = Grid.from_image(first), Grid.from_image(second)
+    pairs = ((a.spacing, b.spacing), (a.origin, b.origin), (a.direction, b.direction))
+    return a.size == b.size and all(np.allclose(x, y, atol=1e-5) for x, y in pairs)
