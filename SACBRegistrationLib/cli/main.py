@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 
 from SACBRegistrationLib import __version__
@@ -35,6 +36,9 @@ def main(argv: list[str] | None = None) -> int:
         0; 2 for what the user can mend (one sentence on standard error); 1 otherwise.
     """
     args = _parser().parse_args(argv)
+    # Threads that wait by spinning slow a run down several times on a machine that does other work too. torch
+    # reads this when it is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.basicConfig(level=logging.DEBUG if args.verbose else logging.WARNING, format="%(message)s")
     command, _ = _COMMANDS[args.command]
     try:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from SACBRegistrationLib.imaging.grid import Grid
 from SACBRegistrationLib.network.flow import warp
 from SACBRegistrationLib.progress import Progress
+from SACBRegistrationLib.registration.box_filter import box_sum
 from SACBRegistrationLib.registration.lattice import transfer
 from SACBRegistrationLib.registration.similarity import LocalCorrelation
 
@@ -121,9 +122,10 @@ def _refine_level(level, index, found, settings, progress) -> tuple[torch.Tensor
     for step in range(settings.steps):
         progress.report(step / settings.steps)
         displacement = base + _smoothed(control, level.grid.size)
+        differences = forward_differences(displacement)
         loss = (
-            _at(settings.smoothness, index) * _diffusion(displacement)
-            + settings.folding_weight * folding_penalty(displacement, settings.folding_margin)
+            _at(settings.smoothness, index) * diffusion(differences)
+            + settings.folding_weight * folding_penalty(differences, settings.folding_margin)
             - similarity(warp(level.moving, displacement))
         )
         losses.append(float(loss.detach()))
@@ -137,32 +139,38 @@ def _refine_level(level, index, found, settings, progress) -> tuple[torch.Tensor
     return best, len(losses)
 
 
-def folding_penalty(displacement: torch.Tensor, margin: float) -> torch.Tensor:
+def forward_differences(displacement: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Returns the differences of [1, 3, D, H, W] along d, h and w, each [3, D - 1, H - 1, W - 1]."""
+    inner = displacement[0, :, :-1, :-1, :-1]
+    return (
+        displacement[0, :, 1:, :-1, :-1] - inner,
+        displacement[0, :, :-1, 1:, :-1] - inner,
+        displacement[0, :, :-1, :-1, 1:] - inner,
+    )
+
+
+def diffusion(differences: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """Returns the mean squared forward difference, averaged over the three axes."""
+    return sum(difference.square().mean() for difference in differences) / 3
+
+
+def folding_penalty(differences: tuple[torch.Tensor, ...], margin: float) -> torch.Tensor:
     """Returns the mean of max(0, margin - det) of the Jacobian of v -> v + displacement(v).
 
     Args:
-        displacement: [1, 3, D, H, W] in voxels of an isotropic grid; forward differences.
+        differences: Forward differences in voxels of an isotropic grid, see `forward_differences`.
         margin: Determinants above this cost nothing.
     """
-    inner = displacement[0, :, :-1, :-1, :-1]
-    a = displacement[0, :, 1:, :-1, :-1] - inner
-    b = displacement[0, :, :-1, 1:, :-1] - inner
-    c = displacement[0, :, :-1, :-1, 1:] - inner
-    a0, b1, c2 = 1 + a[0], 1 + b[1], 1 + c[2]
-    determinant = (
-        a0 * (b1 * c2 - c[1] * b[2]) - b[0] * (a[1] * c2 - c[1] * a[2]) + c[0] * (a[1] * b[2] - b1 * a[2])
-    )
+    (a0, a1, a2), (b0, b1, b2), (c0, c1, c2) = (difference.unbind(0) for difference in differences)
+    a0, b1, c2 = 1 + a0, 1 + b1, 1 + c2
+    determinant = a0 * (b1 * c2 - c1 * b2) - b0 * (a1 * c2 - c1 * a2) + c0 * (a1 * b2 - b1 * a2)
     return F.relu(margin - determinant).mean()
-
-
-def _diffusion(displacement: torch.Tensor) -> torch.Tensor:
-    return sum(displacement.diff(dim=axis).square().mean() for axis in (2, 3, 4)) / 3
 
 
 def _smoothed(control: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
     # Two box filters make a piecewise quadratic of every node's contribution: no kinks at the nodes.
     for _ in range(2):
-        control = F.avg_pool3d(F.pad(control, [1] * 6, mode="replicate"), 3, stride=1)
+        control = box_sum(control, 3) / 27
     if tuple(control.shape[2:]) == tuple(size):
         return control
     return F.interpolate(control, size, mode="trilinear", align_corners=False)

@@ -1,7 +1,8 @@
 """Local correlation with a fixed image whose statistics are computed once."""
 
 import torch
-from torch.nn import functional as F
+
+from SACBRegistrationLib.registration.box_filter import box_sum
 
 # Intensities in [0, 1]: a window that varies by less than about 0.02 says nothing.
 _EPSILON = 1e-7
@@ -23,6 +24,7 @@ class LocalCorrelation:
         self.window = window
         self.weight = weight / weight.sum().clamp(min=1)
         self.fixed = fixed
+        self.scale = 1 / box_sum(torch.ones_like(fixed), window)
         self.mean = self._window_mean(fixed)
         self.variance = (self._window_mean(fixed * fixed) - self.mean.square()).clamp(min=0)
 
@@ -36,10 +38,4 @@ class LocalCorrelation:
         return (correlation * self.weight).sum()
 
     def _window_mean(self, maps: torch.Tensor) -> torch.Tensor:
-        # One axis after the other costs 3 * window additions per voxel instead of window^3.
-        for axis in range(3):
-            kernel = [1, 1, 1]
-            kernel[axis] = self.window
-            padding = [(k - 1) // 2 for k in kernel]
-            maps = F.avg_pool3d(maps, kernel, stride=1, padding=padding, count_include_pad=False)
-        return maps
+        return box_sum(maps, self.window) * self.scale
