@@ -1,0 +1,152 @@
+"""Refining one pair: its pieces against other implementations, and a known deformation that it must find."""
+
+import threading
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from torch.nn import functional as F
+
+from SACBRegistrationLib.errors import CancelledError
+from SACBRegistrationLib.evaluation.local_ncc import local_ncc
+from SACBRegistrationLib.imaging.grid import Grid
+from SACBRegistrationLib.imaging.tensors import image_to_tensor, tensor_to_image
+from SACBRegistrationLib.progress import Progress
+from SACBRegistrationLib.registration.box_filter import box_sum
+from SACBRegistrationLib.registration.lattice import transfer
+from SACBRegistrationLib.registration.refinement import (
+    RefinementLevel,
+    RefinementSettings,
+    folding_penalty,
+    forward_differences,
+    refine,
+)
+from SACBRegistrationLib.registration.similarity import LocalCorrelation
+
+# Two turns, so that no axis of the grid lies along an axis of the world.
+AXES = np.array([[0.8, -0.6, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]]) @ np.array(
+    [[1.0, 0.0, 0.0], [0.0, 0.96, -0.28], [0.0, 0.28, 0.96]]
+)
+
+
+def oblique(size, spacing, origin=(-31.0, 12.0, 57.0)) -> Grid:
+    return Grid(size, (spacing,) * 3, origin, tuple(AXES.ravel()))
+
+
+def texture(size, seed=0) -> torch.Tensor:
+    noise = torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(seed))
+    for _ in range(2):
+        noise = F.avg_pool3d(noise, 5, stride=1, padding=2, count_include_pad=False)
+    return (noise - noise.min()) / (noise.max() - noise.min())
+
+
+def bump(size, amplitude) -> torch.Tensor:
+    """A smooth displacement [1, 3, D, H, W], voxels, zero at the border."""
+    lines = [torch.sin(torch.linspace(0, torch.pi, n)) ** 2 for n in size]
+    weight = lines[0][:, None, None] * lines[1][:, None] * lines[2]
+    return torch.stack([amplitude * weight, -0.7 * amplitude * weight, 0.5 * amplitude * weight])[None]
+
+
+def warped_by_simpleitk(image: torch.Tensor, displacement: torch.Tensor, grid: Grid) -> torch.Tensor:
+    mm = torch.einsum("ij,bjdhw->bidhw", torch.from_numpy(grid.matrix).float(), displacement)
+    field = sitk.Cast(tensor_to_image(mm, grid), sitk.sitkVectorFloat64)
+    moved = grid.resample(tensor_to_image(image, grid), sitk.DisplacementFieldTransform(field))
+    return image_to_tensor(moved)
+
+
+@pytest.mark.parametrize("window", [1, 3, 5])
+def test_box_sum_is_torch_pooling_forward_and_backward(window):
+    maps = texture((9, 7, 11)).double().repeat(1, 2, 1, 1, 1).requires_grad_()
+    ours = box_sum(maps, window)
+    theirs = F.avg_pool3d(maps, window, stride=1, padding=window // 2, divisor_override=1)
+    assert torch.allclose(ours, theirs)
+    weight = torch.rand_like(ours)
+    (first,) = torch.autograd.grad((ours * weight).sum(), maps)
+    (second,) = torch.autograd.grad((theirs * weight).sum(), maps)
+    assert torch.allclose(first, second)
+
+
+def test_box_sum_refuses_even_windows():
+    with pytest.raises(ValueError, match="odd"):
+        box_sum(torch.zeros(1, 1, 4, 4, 4), 2)
+
+
+def test_local_correlation_is_the_evaluation_measure():
+    size, grid = (24, 20, 28), oblique((24, 20, 28), 2.0)
+    fixed = texture(size)
+    warped = 0.6 * fixed + 0.4 * texture(size, 1)
+    ours = LocalCorrelation(fixed, torch.ones_like(fixed), 9)(warped)
+    assert float(ours) == pytest.approx(
+        local_ncc(tensor_to_image(fixed, grid), tensor_to_image(warped, grid)), abs=2e-3
+    )
+
+
+def test_folding_penalty_knows_a_fold():
+    smooth, folded = bump((16, 20, 12), 1.0), torch.zeros(1, 3, 16, 20, 12)
+    folded[0, 0, 8] = -2.5
+    assert float(folding_penalty(forward_differences(smooth), 0.3)) == 0
+    assert float(folding_penalty(forward_differences(folded), 0.3)) > 0.01
+
+
+def test_transfer_keeps_the_displacement_in_mm():
+    source, target = (
+        oblique((24, 32, 20), 3.0),
+        oblique((31, 35, 27), 2.0, tuple(oblique((1,) * 3, 3.0).to_lps((2, 3, 1)))),
+    )
+    phi = bump(source.size, 2.0)
+    moved = transfer(phi, source, target)
+    reference = target.resample(tensor_to_image(phi * 3.0, source))
+    assert torch.allclose(moved * 2.0, image_to_tensor(reference), atol=1e-3)
+
+
+def test_transfer_refuses_turned_grids():
+    turned = Grid((8, 8, 8), (1.0,) * 3, (0.0,) * 3, (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+    with pytest.raises(ValueError, match="axes"):
+        transfer(torch.zeros(1, 3, 8, 8, 8), oblique((8, 8, 8), 1.0), turned)
+
+
+@pytest.fixture(scope="module")
+def known():
+    """A pair whose moving image is the fixed one warped back by a known displacement, made by SimpleITK."""
+    grid = oblique((40, 48, 36), 2.0)
+    moving = texture(grid.size)
+    truth = bump(grid.size, 2.5)
+    fixed = warped_by_simpleitk(moving, truth, grid)
+    return RefinementLevel(grid, fixed, moving, torch.ones_like(fixed)), truth
+
+
+def error(displacement: torch.Tensor, truth: torch.Tensor) -> float:
+    inner = (..., slice(6, -6), slice(6, -6), slice(6, -6))
+    return float((displacement - truth)[inner].norm(dim=1).mean())
+
+
+def test_a_known_deformation_is_found(known):
+    level, truth = known
+    before = [tensor.clone() for tensor in (level.fixed, level.moving, level.weight)]
+    found = refine([level], None, RefinementSettings(steps=60))
+    assert error(found.displacement, truth) < 0.15 * error(torch.zeros_like(truth), truth)
+    assert found.grid == level.grid
+    for tensor, copy in zip((level.fixed, level.moving, level.weight), before, strict=True):
+        assert torch.equal(tensor, copy)
+
+
+def test_a_good_start_is_kept_and_ends_early(known):
+    level, truth = known
+    found = refine([level], (truth, level.grid), RefinementSettings(steps=60))
+    assert error(found.displacement, truth) < 0.2
+    assert found.steps[0] < 60
+
+
+def test_cancelling_takes_effect_at_once(known):
+    event = threading.Event()
+    seen = []
+
+    def stop(fraction, stage):
+        seen.append(fraction)
+        if len(seen) == 3:
+            event.set()
+
+    with pytest.raises(CancelledError):
+        refine([known[0]], None, RefinementSettings(steps=60), Progress(stop, event))
+    assert len(seen) == 3
