@@ -60,7 +60,7 @@ def _verdict(rows: dict[str, dict], complete: bool, name: str, methods: tuple, j
         return {
             "name": name,
             "met": None,
-            "text": f"not judged: needs {' and '.join(methods)} for every pair",
+            "text": f"needs {' and '.join(methods)} for every pair",
         }
     met, text = judge([[found[method] for method in methods] for found in rows.values()])
     if not complete:
