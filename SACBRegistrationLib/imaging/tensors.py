@@ -8,7 +8,7 @@ from SACBRegistrationLib.imaging.grid import Grid
 
 
 def image_to_tensor(image: sitk.Image) -> torch.Tensor:
-    """Returns a scalar image as float32 [1, 1, D, H, W], or a vector image of C components as [1, C, D, H, W].
+    """Returns a scalar image as float32 [1, 1, D, H, W], a vector image as [1, C, D, H, W].
 
     D, H, W are the image's index axes x, y, z.
     """
@@ -19,7 +19,7 @@ def image_to_tensor(image: sitk.Image) -> torch.Tensor:
 
 
 def array_to_image(array: np.ndarray, grid: Grid) -> sitk.Image:
-    """Returns [D, H, W] or [C, D, H, W] in (x, y, z) index order as an image on `grid`, keeping the number type."""
+    """Returns [D, H, W] or [C, D, H, W] in (x, y, z) order as an image on `grid`, of the same number type."""
     vector = array.ndim == 4
     image = sitk.GetImageFromArray(
         np.ascontiguousarray(array.transpose(3, 2, 1, 0) if vector else array.transpose(2, 1, 0)),

@@ -1,5 +1,6 @@
 """Writing a result to a folder, all or nothing."""
 
+import importlib.util
 import json
 import logging
 import math
@@ -112,9 +113,7 @@ def _write(result: "RegistrationResult", folder: Path, inverse: bool) -> None:
 
 
 def _draw(result: "RegistrationResult", path: Path) -> None:
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
+    if importlib.util.find_spec("matplotlib") is None:
         logger.warning("The overview picture was left out because matplotlib is not installed.")
         return
     from SACBRegistrationLib.pictures.result_overview import draw_result
