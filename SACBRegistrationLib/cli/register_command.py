@@ -10,7 +10,7 @@ from pathlib import Path
 from SACBRegistrationLib.cli.progress_bar import progress_bar
 from SACBRegistrationLib.presets import load_preset
 
-PRESET_STEPS = -1
+PRESET_STEPS = "preset"
 """Value of --refine without a number."""
 
 
