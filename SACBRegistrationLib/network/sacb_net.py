@@ -20,6 +20,8 @@ from SACBRegistrationLib.network.spatial_awareness import (
 
 LEVELS = (5, 4, 3, 2)
 ROLES = ("fixed", "moving")
+MOST_CLUSTERS = 32
+MOST_WINDOW = 9
 STRIDE = 16
 """Every side of the input must be a multiple of this."""
 
@@ -60,10 +62,10 @@ class SACBNet(nn.Module):
     """The whole network; 1 105 591 parameters with the default settings.
 
     Args:
-        clusters: Number of clusters N, for all levels or per level {5: n, 4: n, 3: n, 2: n}.
+        clusters: Number of clusters N, 1 to 32, for all levels or per level {5: n, 4: n, 3: n, 2: n}.
         feature_mean: What the blocks cluster: "spatial", "channel" or "mixed" (paper, Section 6).
         sacb_levels: Levels with a spatial-awareness block; the others match the encoder's features.
-        matching_window: Odd width of the search window, voxels of each level.
+        matching_window: Odd width of the search window, 1 to 9 voxels of each level.
         kmeans: Tolerance, sampling and seed of the clustering.
 
     Attributes:
@@ -84,6 +86,8 @@ class SACBNet(nn.Module):
         super().__init__()
         if not set(sacb_levels) <= set(LEVELS):
             raise ValueError(f"sacb_levels must be among {LEVELS}, not {sacb_levels}")
+        if matching_window > MOST_WINDOW:
+            raise ValueError(f"a matching window must be at most {MOST_WINDOW}, not {matching_window}")
         window_offsets(matching_window)
         context_width(1, feature_mean)
         self.feature_mean = feature_mean
@@ -108,10 +112,13 @@ class SACBNet(nn.Module):
 
     @clusters.setter
     def clusters(self, value: int | Mapping[int, int]) -> None:
-        per_level = {level: value for level in LEVELS} if isinstance(value, int) else dict(value)
-        if set(per_level) != set(LEVELS) or any(n < 1 for n in per_level.values()):
+        per_level = dict(value) if isinstance(value, Mapping) else {level: value for level in LEVELS}
+        if set(per_level) != set(LEVELS) or not all(
+            isinstance(n, int) and 1 <= n <= MOST_CLUSTERS for n in per_level.values()
+        ):
             raise ValueError(
-                f"clusters must be positive, for all levels or for each of {LEVELS}, not {value}"
+                f"clusters must be whole numbers from 1 to {MOST_CLUSTERS}, one for all levels or one for "
+                f"each of {LEVELS}, not {value}"
             )
         self._clusters = per_level
 

@@ -1,0 +1,72 @@
+"""Reads a torch file of unknown origin: never runs code from it, and bounds what it may cost."""
+
+import pickle
+import zipfile
+from pathlib import Path
+
+import torch
+
+from SACBRegistrationLib.errors import UserError
+
+MOST_BYTES = 500_000_000
+"""A network has 4.4 MB, and the published files hold sampling grids of 95 MB beside it."""
+
+
+def read_torch_file(path: Path) -> object:
+    """Returns what a torch file holds, its tensors on the CPU.
+
+    Args:
+        path: The file; opened with `weights_only=True`.
+
+    Raises:
+        UserError: When the file is missing, no torch file, damaged, too large, or holds anything but tensors
+            and plain data.
+    """
+    if path.is_dir():
+        raise UserError(f"The weights file {path} is a folder; give the path of a checkpoint.")
+    if not path.is_file():
+        raise UserError(f"The weights file {path} does not exist; give the path of a checkpoint.")
+    damaged = f"The weights file {path} is damaged or no torch file; download or convert it again."
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            raise UserError(f"The weights file {path} is empty; download or convert it again.")
+        if max(size, _unpacked_bytes(path)) > MOST_BYTES:
+            raise UserError(
+                f"The weights file {path} is too large to be a SACB-Net checkpoint; give another file."
+            )
+        _check_sums(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
+    except PermissionError as error:
+        raise UserError(f"The weights file {path} may not be read; change its permissions.") from error
+    except pickle.UnpicklingError as error:
+        # An unknown instruction of the format, rather than a known one that is not allowed.
+        if "GLOBAL" not in str(error):
+            raise UserError(damaged) from error
+        raise UserError(
+            f"The weights file {path} holds something other than weights, so it is not opened; give a file "
+            "that you trust."
+        ) from error
+    except Exception as error:
+        # What a damaged file makes torch raise is not specified, and spans most kinds of exceptions.
+        raise UserError(damaged) from error
+
+
+def _unpacked_bytes(path: Path) -> int:
+    """Returns what the archive claims to unpack to; the reader unpacks no more. 0 for the older format."""
+    if not zipfile.is_zipfile(path):
+        return 0
+    with zipfile.ZipFile(path) as archive:
+        return sum(entry.file_size for entry in archive.infolist())
+
+
+def _check_sums(path: Path) -> None:
+    """Raises BadZipFile when a part of the archive is not what was written."""
+    # A changed weight looks like any other, and would only show as a worse registration.
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+        if broken is not None:
+            raise zipfile.BadZipFile(f"wrong checksum in {broken}")
