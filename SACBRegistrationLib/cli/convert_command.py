@@ -1,4 +1,4 @@
-"""`sacb-registration convert-weights`: turns a checkpoint of SACB-Net's authors into this project's format."""
+"""`sacb-registration convert-weights`: turns a checkpoint of SACB-Net's authors into our format."""
 
 import argparse
 from pathlib import Path
