@@ -83,7 +83,8 @@ def in_process_of_its_own(job: dict, python: str, threads: int) -> dict:
         RuntimeError: When it fails, with the end of what it said.
     """
     names = ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
-    environment = {**os.environ, **{name: str(threads) for name in names}}
+    # The command line sets the policy too; a benchmark that calls register() would miss it.
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **{name: str(threads) for name in names}}
     file = Path(job["folder"]) / "job.json"
     file.write_text(json.dumps(job), encoding="utf-8")
     begin = time.perf_counter()
