@@ -7,6 +7,7 @@ import sys
 
 from SACBRegistrationLib import __version__
 from SACBRegistrationLib.cli import (
+    convert_command,
     demo_command,
     presets_command,
     register_command,
@@ -21,6 +22,7 @@ _COMMANDS = {
     "demo": (demo_command, "register a bundled pair, or your own, and show what improved"),
     "presets": (presets_command, "list the presets"),
     "train": (train_command, "train a network on images synthesised from label maps"),
+    "convert-weights": (convert_command, "turn a checkpoint of SACB-Net's authors into ours"),
 }
 
 logger = logging.getLogger(__name__)

@@ -31,7 +31,7 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--alignment", help="none, rigid or affine (default: the preset's)")
     parser.add_argument(
         "--refine",
-        type=int,
+        type=_steps,
         nargs="?",
         const=PRESET_STEPS,
         metavar="STEPS",
@@ -120,6 +120,10 @@ def summary(report) -> str:
         )
     lines.extend(f"Note       {note}" for note in report["notes"])
     return "\n".join(lines)
+
+
+def _steps(text: str) -> int | str:
+    return PRESET_STEPS if text == PRESET_STEPS else int(text)
 
 
 def _read(path: Path | None, reader, *arguments):

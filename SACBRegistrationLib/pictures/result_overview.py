@@ -37,7 +37,7 @@ def draw_result(result, path: Path) -> None:
         result.displacement_field,
         jacobian_determinant(result.displacement_field),
         clusters,
-        title=f"SACB-Net registration, {report['preset']['title']}",
+        title=f"{'SACB-Net' if report['weights'] else 'No network'}, {report['preset']['title']}",
         subtitle=_numbers(report),
         window=_SOFT_TISSUE_HU if report["preset"]["modality"] == "ct" else None,
     )

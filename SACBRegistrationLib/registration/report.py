@@ -195,7 +195,8 @@ def _dice(fixed: PreparedImage, moving: PreparedImage, found: Findings) -> dict 
         "after": found.warped_labels,
     }
     scores = {name: dice_per_label(on_fixed, image, labels) for name, image in maps.items()}
-    names = found.preset.labels
+    # A map with values that the preset does not know follows another table: its names would be wrong.
+    names = found.preset.labels if set(labels) <= set(found.preset.labels) else {}
     return {
         **{f"mean_{name}": mean_dice(values) for name, values in scores.items()},
         "per_label": {
