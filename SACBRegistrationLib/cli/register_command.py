@@ -31,7 +31,7 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--alignment", help="none, rigid or affine (default: the preset's)")
     parser.add_argument(
         "--refine",
-        type=_steps,
+        type=steps,
         nargs="?",
         const=PRESET_STEPS,
         metavar="STEPS",
@@ -122,7 +122,8 @@ def summary(report) -> str:
     return "\n".join(lines)
 
 
-def _steps(text: str) -> int | str:
+def steps(text: str) -> int | str:
+    """Reads the value of --refine: a number, or the word for the preset's."""
     return PRESET_STEPS if text == PRESET_STEPS else int(text)
 
 

@@ -202,17 +202,17 @@ class _Solver:
         residual = self._residual(goal, offset)
         damping = torch.ones(len(goal))
         for _ in range(_NEWTON_STEPS):
-            todo = (self._length(residual) > _TOLERANCE).nonzero()[:, 0]
-            if not len(todo):
+            pending = (self._length(residual) > _TOLERANCE).nonzero()[:, 0]
+            if not len(pending):
                 break
-            trial = offset[todo] + damping[todo, None] * self._newton_step(
-                goal[todo], offset[todo], residual[todo]
+            trial = offset[pending] + damping[pending, None] * self._newton_step(
+                goal[pending], offset[pending], residual[pending]
             )
-            remaining = self._residual(goal[todo], trial)
-            better = self._length(remaining) < self._length(residual[todo])
-            accepted = todo[better]
+            remaining = self._residual(goal[pending], trial)
+            better = self._length(remaining) < self._length(residual[pending])
+            accepted = pending[better]
             offset[accepted], residual[accepted] = trial[better], remaining[better]
-            damping[todo] = torch.where(better, (2 * damping[todo]).clamp(max=1), damping[todo] / 2)
+            damping[pending] = torch.where(better, (2 * damping[pending]).clamp(max=1), damping[pending] / 2)
         return offset
 
     def _newton_step(self, goal: torch.Tensor, offset: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
