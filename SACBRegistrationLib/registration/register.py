@@ -136,7 +136,8 @@ def register(
         findings = Findings(
             settings, chosen, torch_device, network, aligned, output, refined, field, warped, warped_labels
         )
-        report = make_report(*pair, findings, stages, part)
+        report = make_report(*pair, findings, part)
+    report = {**report, "seconds": {**stages.seconds, "total": stages.total}}
     return RegistrationResult(
         displacement_field=field,
         warped=warped,

@@ -27,7 +27,6 @@ from SACBRegistrationLib.registration.devices import device_name, peak_memory_by
 from SACBRegistrationLib.registration.inference import NetworkOutput
 from SACBRegistrationLib.registration.pair import PreparedImage
 from SACBRegistrationLib.registration.refinement import Refined
-from SACBRegistrationLib.registration.stages import Stages
 from SACBRegistrationLib.settings import RegistrationSettings
 
 # At twice the preset's spacing noise counts for less, and local NCC takes an eighth of the time.
@@ -63,16 +62,13 @@ class Findings:
     warped_labels: sitk.Image | None
 
 
-def make_report(
-    fixed: PreparedImage, moving: PreparedImage, found: Findings, stages: Stages, progress: Progress
-) -> dict:
-    """Returns the report: settings, versions, device, times, similarity, folding, displacements, Dice.
+def make_report(fixed: PreparedImage, moving: PreparedImage, found: Findings, progress: Progress) -> dict:
+    """Returns the report but for its times: settings, versions, device, similarity, folding, Dice and more.
 
     Args:
         fixed: The fixed image.
         moving: The moving image.
         found: What the run found.
-        stages: Times so far.
         progress: Reported to.
     """
     jacobian = jacobian_determinant(found.field)
@@ -82,7 +78,7 @@ def make_report(
     similarity = _similarity(fixed, moving, found)
     progress.report(0.7)
     dice = _dice(fixed, moving, found)
-    report = {
+    return {
         "settings": _settings(found),
         "versions": _versions(),
         "device": device_name(found.device),
@@ -109,10 +105,8 @@ def make_report(
         "displacement_mm": displacement_statistics(found.field, anatomy).as_dict(),
         "dice": dice,
         "inverse": None,
+        "peak_memory_bytes": peak_memory_bytes(),
     }
-    report["seconds"] = {**stages.seconds, "total": stages.total}
-    report["peak_memory_bytes"] = peak_memory_bytes()
-    return report
 
 
 def _settings(found: Findings) -> dict:

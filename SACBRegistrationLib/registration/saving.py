@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,9 +75,11 @@ def save_result(result: "RegistrationResult", folder: Path, inverse: bool = Fals
             _write(result, Path(temporary), inverse)
             written = sorted(path.relative_to(temporary) for path in Path(temporary).rglob("*.*"))
             _replace(Path(temporary), folder)
-    except (OSError, RuntimeError) as error:
+    except BaseException as error:
         if made is not None:
             shutil.rmtree(made, ignore_errors=True)
+        if not isinstance(error, (OSError, RuntimeError)):
+            raise
         logger.debug("%s", error)
         raise UserError(
             f"The result could not be written to {folder}; check that the disk has room."
@@ -91,6 +94,7 @@ def _first_missing(folder: Path) -> Path | None:
 
 
 def _write(result: "RegistrationResult", folder: Path, inverse: bool) -> None:
+    begun = time.perf_counter()
     report = dict(result.report)
     write_displacement_field(result.displacement_field, folder / "transform.nrrd")
     _write_image(result.warped, folder / "warped.nrrd")
@@ -107,9 +111,10 @@ def _write(result: "RegistrationResult", folder: Path, inverse: bool) -> None:
         (folder / "clusters").mkdir()
     for (level, role), image in result.cluster_maps.items():
         _write_image(image, folder / "clusters" / f"level{level}_{role}.nrrd")
+    _draw(result, folder / "overview.png")
+    report["seconds"] = {**report["seconds"], "writing": time.perf_counter() - begun}
     text = json.dumps(without_nan(report), indent=2, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
-    _draw(result, folder / "overview.png")
 
 
 def _draw(result: "RegistrationResult", path: Path) -> None:
@@ -133,21 +138,30 @@ def _replace(source: Path, folder: Path) -> None:
     """Moves what was written over what was there, keeping the old parts until every new one is in place."""
     old = source / ".old"
     old.mkdir()
-    moved: list[tuple[Path, Path]] = []
+    kept: list[str] = []
+    placed: list[str] = []
     try:
         for name in _NAMES:
             if (folder / name).exists():
                 os.replace(folder / name, old / name)
-                moved.append((old / name, folder / name))
+                kept.append(name)
         for name in _NAMES:
             if (source / name).exists():
                 os.replace(source / name, folder / name)
-    except OSError:
-        for kept, place in moved:
-            if place.is_dir():
-                shutil.rmtree(place)
-            os.replace(kept, place)
+                placed.append(name)
+    except BaseException:
+        for name in placed:
+            _remove(folder / name)
+        for name in kept:
+            os.replace(old / name, folder / name)
         raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def without_nan(value: object) -> object:
