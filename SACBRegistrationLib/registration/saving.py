@@ -112,7 +112,9 @@ def _write(result: "RegistrationResult", folder: Path, inverse: bool) -> None:
     for (level, role), image in result.cluster_maps.items():
         _write_image(image, folder / "clusters" / f"level{level}_{role}.nrrd")
     _draw(result, folder / "overview.png")
-    report["seconds"] = {**report["seconds"], "writing": time.perf_counter() - begun}
+    writing = time.perf_counter() - begun
+    total = report["seconds"]["total"] + writing
+    report["seconds"] = {**report["seconds"], "writing": writing, "total": total}
     text = json.dumps(without_nan(report), indent=2, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
 
