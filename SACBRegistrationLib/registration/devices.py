@@ -1,7 +1,10 @@
 """Where the run computes, and how large a grid fits there."""
 
+import ctypes
 import logging
 import os
+import sys
+from pathlib import Path
 
 import torch
 
@@ -11,7 +14,9 @@ logger = logging.getLogger(__name__)
 
 _BYTES_PER_VOXEL = 450
 _SHARE_OF_FREE_MEMORY = 0.7
-_FALLBACK_BYTES = 4 * 2**30
+# Half a common computer's; the largest bundled preset fits into it.
+_FALLBACK_BYTES = 8 * 2**30
+_MEMORY_FILE = Path("/proc/meminfo")
 
 
 def choose_device(name: str) -> torch.device:
@@ -36,13 +41,36 @@ def device_name(device: torch.device) -> str:
 
 def most_voxels(device: torch.device) -> int:
     """Returns how many voxels a network grid may have, from the memory free now and what a voxel needs."""
-    if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
-    elif hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    else:
-        free = _FALLBACK_BYTES
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory_bytes()
     return max(16**3, int(free * _SHARE_OF_FREE_MEMORY / _BYTES_PER_VOXEL))
+
+
+def available_memory_bytes() -> int:
+    """Returns the main memory that programs can have now, file caches included; a guess where unknown."""
+    if _MEMORY_FILE.exists():
+        # Pages without any use are few on a machine that has been up for long: caches fill the rest.
+        for line in _MEMORY_FILE.read_text(encoding="utf-8").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    if sys.platform == "win32":
+        return _available_on_windows()
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return _FALLBACK_BYTES
+
+
+def _available_on_windows() -> int:
+    class MemoryStatus(ctypes.Structure):
+        _fields_ = (
+            ("length", ctypes.c_uint32),
+            ("load", ctypes.c_uint32),
+            *((name, ctypes.c_uint64) for name in ("total", "available", "a", "b", "c", "d", "e")),
+        )
+
+    status = MemoryStatus(length=ctypes.sizeof(MemoryStatus))
+    if not ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
+        return _FALLBACK_BYTES
+    return status.available
 
 
 def peak_memory_bytes() -> int | None:
@@ -52,7 +80,5 @@ def peak_memory_bytes() -> int | None:
     except ImportError:
         logger.debug("this system does not tell the peak memory")
         return None
-    import sys
-
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
