@@ -2,12 +2,18 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import SimpleITK as sitk
 
 from SACBRegistrationLib.errors import UserError
+from SACBRegistrationLib.imaging.foreground import bounding_box
 from SACBRegistrationLib.imaging.grid import Grid
 from SACBRegistrationLib.imaging.normalization import Normalization, foreground, normalize
 from SACBRegistrationLib.imaging.validation import validate_labels, validate_mask, validate_volume
+from SACBRegistrationLib.presets import Preset
+
+# Anatomy so much smaller or larger than the preset's grid has a header in another unit than mm.
+_LARGEST_RATIO = 20.0
 
 
 @dataclass(frozen=True)
@@ -71,3 +77,26 @@ def check_both_labels(fixed: sitk.Image | None, moving: sitk.Image | None) -> No
     if (fixed is None) != (moving is None):
         missing = "moving" if moving is None else "fixed"
         raise UserError(f"The {missing} label map is missing; give label maps of both images or of none.")
+
+
+def check_size(image: PreparedImage, role: str, preset: Preset) -> None:
+    """Checks that the anatomy is of the order of size that the preset is for.
+
+    At a thousandth of it nothing is left on the network's grid; at a thousand times no memory holds it.
+
+    Args:
+        image: The image.
+        role: "fixed" or "moving", for the error sentence.
+        preset: The preset.
+
+    Raises:
+        UserError: When the anatomy is more than 20 times smaller or larger than the preset's grid.
+    """
+    first, last = bounding_box(image.foreground)
+    length = float(((last - first + 1) * np.asarray(image.grid.spacing)).max())
+    expected = max(preset.size) * preset.spacing
+    if not expected / _LARGEST_RATIO <= length <= expected * _LARGEST_RATIO:
+        raise UserError(
+            f"The anatomy in the {role} image is {length:.3g} mm long, but the preset {preset.name} is for "
+            f"about {expected:.3g} mm; check the spacing in its header, or give another preset."
+        )

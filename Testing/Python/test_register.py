@@ -278,3 +278,14 @@ def test_mistakes_are_refused_before_any_work(pair, files):
     with pytest.raises(UserError, match="moving label map is missing"):
         with_network(pair, files, progress=listener, fixed_labels=pair.fixed_labels)
     assert not listener.fractions
+
+
+@pytest.mark.parametrize("factor", [0.01, 1000.0])
+@pytest.mark.parametrize("role", ROLES)
+def test_header_in_another_unit_is_refused(pair, files, factor, role):
+    images = {"fixed": pair.fixed, "moving": pair.moving}
+    image = sitk.Image(images[role])
+    image.SetSpacing([factor * spacing for spacing in image.GetSpacing()])
+    image.SetOrigin([factor * value for value in image.GetOrigin()])
+    with pytest.raises(UserError, match=f"anatomy in the {role} image is .* mm long"):
+        register(**{**images, role: image}, preset=files["preset"], weights="none", alignment="none")
