@@ -61,7 +61,9 @@ def _check_gaps(files: tuple[str, ...], subject: str) -> None:
         if normal is None:
             normal = np.asarray(reader.GetDirection()).reshape(3, 3)[:, 2]
     gaps = np.diff(np.asarray(positions) @ normal)
-    if abs(gaps - np.median(gaps)).max() > _GAP_TOLERANCE * abs(np.median(gaps)):
+    usual = np.median(gaps)
+    # A time series has most of its slices at one place.
+    if usual == 0 or abs(gaps - usual).max() > _GAP_TOLERANCE * abs(usual):
         raise UserError(
             f"{subject} has missing, repeated or unevenly spaced slices; "
             "export one complete volume of the series."
