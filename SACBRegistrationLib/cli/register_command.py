@@ -82,22 +82,24 @@ def register_files(args: argparse.Namespace):
         "fixed_labels": _read(args.fixed_labels, read_labels, "fixed"),
         "moving_labels": _read(args.moving_labels, read_labels, "moving"),
     }
-    with progress_bar() as show, _interrupts() as cancel:
-        result = register(
-            fixed,
-            moving,
-            preset=args.preset,
-            clusters=args.clusters,
-            weights=args.weights,
-            device=args.device,
-            alignment=args.alignment,
-            refine=steps,
-            field_spacing=args.field_spacing,
-            seed=args.seed,
-            progress=show,
-            cancel=cancel,
-            **given,
-        )
+    with progress_bar() as show:
+        with _interrupts() as cancel:
+            result = register(
+                fixed,
+                moving,
+                preset=args.preset,
+                clusters=args.clusters,
+                weights=args.weights,
+                device=args.device,
+                alignment=args.alignment,
+                refine=steps,
+                field_spacing=args.field_spacing,
+                seed=args.seed,
+                progress=show,
+                cancel=cancel,
+                **given,
+            )
+        # Nobody asks the event while the result is written, where Ctrl+C interrupts and everything is undone.
         result.save(args.output, inverse=args.inverse)
     return result
 

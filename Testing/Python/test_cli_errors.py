@@ -29,6 +29,7 @@ from small_pairs import snapshot
 from SACBRegistrationLib.cli import register_command
 from SACBRegistrationLib.network.checkpoint import save_checkpoint
 from SACBRegistrationLib.network.sacb_net import SACBNet
+from SACBRegistrationLib.registration import saving
 
 
 @pytest.fixture
@@ -254,6 +255,17 @@ def test_ctrl_c_leaves_everything_as_it_was(bench, capfd, monkeypatch, stage):
     assert signal.getsignal(signal.SIGINT) is former
     assert shown(capfd.readouterr().err) == "Cancelled; nothing was written."
     assert snapshot(bench.folder) == before
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_ctrl_c_while_writing_leaves_everything_as_it_was(bench, capfd, monkeypatch, new):
+    monkeypatch.setattr(saving, "_draw", lambda *_: signal.raise_signal(signal.SIGINT))
+    before = snapshot(bench.folder)
+    output = bench.folder / "new" / "result" if new else bench.output
+    assert run(bench.files["fixed"], bench.files["moving"], "-o", output, *FAST) == 1
+    assert shown(capfd.readouterr().err) == "Cancelled; nothing was written."
+    assert snapshot(bench.folder) == before
+    assert not (bench.folder / "new").exists()
 
 
 def test_what_the_user_cannot_mend_is_exit_code_1(bench, capfd, monkeypatch):
