@@ -6,6 +6,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from SACBRegistrationLib.errors import UserError
+from SACBRegistrationLib.evaluation.dice import common_labels
 from SACBRegistrationLib.imaging.foreground import bounding_box
 from SACBRegistrationLib.imaging.grid import Grid
 from SACBRegistrationLib.imaging.normalization import Normalization, foreground, normalize
@@ -77,6 +78,21 @@ def check_both_labels(fixed: sitk.Image | None, moving: sitk.Image | None) -> No
     if (fixed is None) != (moving is None):
         missing = "moving" if moving is None else "fixed"
         raise UserError(f"The {missing} label map is missing; give label maps of both images or of none.")
+
+
+def check_common_labels(fixed: PreparedImage, moving: PreparedImage) -> None:
+    """Checks that label maps, where given, can be compared.
+
+    Raises:
+        UserError: When they have no label in common.
+    """
+    if fixed.labels is None or moving.labels is None:
+        return
+    if not common_labels(fixed.labels, moving.labels):
+        raise UserError(
+            "The fixed and the moving label map have no label in common; give maps that number the same "
+            "structures alike, or none."
+        )
 
 
 def check_size(image: PreparedImage, role: str, preset: Preset) -> None:

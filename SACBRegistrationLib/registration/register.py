@@ -24,7 +24,13 @@ from SACBRegistrationLib.registration.checked_settings import (
 )
 from SACBRegistrationLib.registration.devices import choose_device, most_voxels
 from SACBRegistrationLib.registration.inference import NetworkOutput, place_grid, run_network
-from SACBRegistrationLib.registration.pair import PreparedImage, check_both_labels, check_size, prepare_image
+from SACBRegistrationLib.registration.pair import (
+    PreparedImage,
+    check_both_labels,
+    check_common_labels,
+    check_size,
+    prepare_image,
+)
 from SACBRegistrationLib.registration.refinement import Refined, RefinementSettings, refine
 from SACBRegistrationLib.registration.refining import refinement_levels
 from SACBRegistrationLib.registration.report import Findings, make_report
@@ -116,6 +122,7 @@ def register(
             prepare_image(fixed, "fixed", chosen.normalization, fixed_mask, fixed_labels),
             prepare_image(moving, "moving", chosen.normalization, moving_mask, moving_labels),
         )
+        check_common_labels(*pair)
         for role, image in zip(("fixed", "moving"), pair, strict=True):
             check_size(image, role, chosen)
     with stages.stage("alignment") as part:

@@ -225,6 +225,12 @@ def test_label_maps(bench, role):
         assert reason in bench.refused(*options)
 
 
+def test_label_maps_without_a_common_label(bench):
+    paths = [write(labels() * factor, bench.folder / f"{factor}.nrrd") for factor in (1, 100)]
+    sentence = bench.refused("--fixed-labels", paths[0], "--moving-labels", paths[1])
+    assert "no label in common" in sentence
+
+
 def test_a_mistake_at_the_console_shows_no_traceback(tmp_path):
     missing = tmp_path / "no.nrrd"
     command = [sys.executable, "-m", "SACBRegistrationLib.cli.main", "register", missing, missing]
