@@ -1,6 +1,7 @@
 """Running the network on a pair, and its clusters as label images."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import SimpleITK as sitk
@@ -15,6 +16,7 @@ from SACBRegistrationLib.imaging.tensors import image_to_tensor
 from SACBRegistrationLib.network import SACBNet, SACBNetResult
 from SACBRegistrationLib.network.flow import warp
 from SACBRegistrationLib.presets import Preset
+from SACBRegistrationLib.progress import Progress
 from SACBRegistrationLib.registration.pair import PreparedImage
 
 
@@ -69,6 +71,7 @@ def run_network(
     alignment: sitk.Transform,
     placed: NetworkGrid,
     device: torch.device,
+    progress: Progress = Progress(),
 ) -> NetworkOutput:
     """Runs the network on the pair, moving resampled through the alignment.
 
@@ -79,14 +82,37 @@ def run_network(
         alignment: Takes fixed points to moving points, LPS mm.
         placed: Where the network works.
         device: Where to compute.
+        progress: Reported to before every layer.
+
+    Raises:
+        CancelledError: When the progress says so.
     """
     fixed_tensor = image_to_tensor(resample(fixed.normalized, placed.grid)).to(device)
     moving_tensor = image_to_tensor(resample(moving.normalized, placed.grid, alignment)).to(device)
     network = network.to(device)
-    with torch.inference_mode():
+    with torch.inference_mode(), _reporting(network, progress):
         result = network(moving_tensor, fixed_tensor)
         maps = cluster_maps(result, fixed_tensor, moving_tensor, placed.grid, network.clusters)
     return NetworkOutput(result.displacement.float().cpu().clone(), placed.grid, placed.message, maps)
+
+
+@contextmanager
+def _reporting(network: SACBNet, progress: Progress) -> Iterator[None]:
+    """Reports before every layer while the block runs: a pair at full resolution can take a CPU minutes."""
+    layers = [module for module in network.modules() if next(module.children(), None) is None]
+    # Both images pass through nearly every layer.
+    expected, calls = 2 * len(layers), [0]
+
+    def report(*_) -> None:
+        progress.report(calls[0] / expected)
+        calls[0] += 1
+
+    hooks = [layer.register_forward_pre_hook(report) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def cluster_maps(

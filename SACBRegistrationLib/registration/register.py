@@ -127,11 +127,11 @@ def register(
             check_size(image, role, chosen)
     with stages.stage("alignment") as part:
         aligned = _align(*pair, settings.alignment or chosen.alignment, initial_transform, part)
-    with stages.stage("network"):
+    with stages.stage("network") as part:
         output = None
         if network is not None:
             placed = place_grid(pair[0], chosen, network.info, most_voxels(torch_device))
-            output = run_network(network, *pair, aligned.transform, placed, torch_device)
+            output = run_network(network, *pair, aligned.transform, placed, torch_device, part)
     with stages.stage("refinement") as part:
         refined = _refine(*pair, aligned, output, settings, chosen, torch_device, part)
     with stages.stage("transform") as part:

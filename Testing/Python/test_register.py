@@ -196,6 +196,7 @@ def test_progress_runs_from_zero_to_one(refined):
         ("checking", 1),
         ("alignment", 3),
         ("network", 1),
+        ("network", 30),
         ("refinement", 1),
         ("refinement", 4),
         ("transform", 1),
