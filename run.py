@@ -287,7 +287,12 @@ def tool(name: str) -> Path:
 def call(command: list, cwd: Path = ROOT) -> int:
     """Runs a command in the foreground and returns its exit code."""
     sys.stdout.flush()
-    return subprocess.run([str(part) for part in command], cwd=str(cwd), env=clean_environment()).returncode
+    process = subprocess.Popen([str(part) for part in command], cwd=str(cwd), env=clean_environment())
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue  # Ctrl+C reached the command too: it tidies up, which subprocess.run would cut short
 
 
 if __name__ == "__main__":

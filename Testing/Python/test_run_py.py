@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -170,3 +171,30 @@ def test_demo_passes_its_arguments_on(script, monkeypatch):
         "--preset",
         "ixi",
     ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs signals for a group of processes")
+def test_ctrl_c_lets_the_command_tidy_up(tmp_path):
+    tidy = "\n".join(
+        (
+            "import pathlib, time",
+            "try:",
+            "    print('ready', flush=True); time.sleep(60)",
+            "except KeyboardInterrupt:",
+            "    time.sleep(1); pathlib.Path('tidy').touch(); raise SystemExit(7)",
+        )
+    )
+    outer = (
+        f"import sys, run, pathlib; sys.exit(run.call([sys.executable, '-c', {tidy!r}], pathlib.Path.cwd()))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", outer],
+        stdout=subprocess.PIPE,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == b"ready\n"
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=30) == 7
+    assert (tmp_path / "tidy").exists()
