@@ -1,5 +1,6 @@
 """Named sets of choices: the grid, intensities, network and labels that belong together for one task."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,7 @@ def load_preset(name_or_path: str | Path) -> Preset:
     if text in bundled:
         return _read(bundled[text])
     path = Path(name_or_path).expanduser()
-    if path.suffix.lower() != ".json" and not path.is_file():
+    if path.suffix.lower() != ".json" and not os.path.isfile(path):
         raise UserError(
             f'There is no preset "{text}"; choose one of {", ".join(bundled)}, or give the path of a preset '
             "file (.json)."

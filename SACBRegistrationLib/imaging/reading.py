@@ -122,8 +122,12 @@ def _as_field_transform(field: sitk.Image, subject: str) -> sitk.Transform:
 
 def _existing(path: str | Path, subject: str) -> Path:
     file = Path(path)
-    if not file.exists():
-        raise UserError(f"{subject} does not exist; check the path.")
+    try:
+        file.stat()
+    except PermissionError as error:
+        raise UserError(f"{subject} may not be read; check the permissions of its folder.") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{subject} does not exist; check the path.") from error
     if not os.access(file, os.R_OK):
         raise UserError(f"{subject} may not be read; check its permissions.")
     return file

@@ -22,12 +22,12 @@ def read_torch_file(path: Path) -> object:
         UserError: When the file is missing, no torch file, damaged, too large, or holds anything but tensors
             and plain data.
     """
-    if path.is_dir():
-        raise UserError(f"The weights file {path} is a folder; give the path of a checkpoint.")
-    if not path.is_file():
-        raise UserError(f"The weights file {path} does not exist; give the path of a checkpoint.")
     damaged = f"The weights file {path} is damaged or no torch file; download or convert it again."
     try:
+        if path.is_dir():
+            raise UserError(f"The weights file {path} is a folder; give the path of a checkpoint.")
+        if not path.is_file():
+            raise UserError(f"The weights file {path} does not exist; give the path of a checkpoint.")
         size = path.stat().st_size
         if size == 0:
             raise UserError(f"The weights file {path} is empty; download or convert it again.")

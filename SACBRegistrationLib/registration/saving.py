@@ -40,9 +40,10 @@ def check_output_folder(folder: Path) -> None:
     Raises:
         UserError: When the folder is a file or cannot be made or written.
     """
-    if folder.exists() and not folder.is_dir():
+    # os.path, as pathlib raises for what lies in a folder that may not be entered.
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise UserError(f"The output folder {folder} is a file; give another folder.")
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    existing = next((path for path in (folder, *folder.absolute().parents) if os.path.exists(path)), folder)
     try:
         with tempfile.TemporaryDirectory(dir=existing, prefix=".sacb-"):
             pass
@@ -89,7 +90,7 @@ def save_result(result: "RegistrationResult", folder: Path, inverse: bool = Fals
 
 def _first_missing(folder: Path) -> Path | None:
     """Returns the outermost folder that would have to be made, or None."""
-    missing = [path for path in (folder.absolute(), *folder.absolute().parents) if not path.exists()]
+    missing = [path for path in (folder.absolute(), *folder.absolute().parents) if not os.path.exists(path)]
     return missing[-1] if missing else None
 
 
