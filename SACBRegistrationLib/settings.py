@@ -19,8 +19,8 @@ class RegistrationSettings:
         alignment: "none", "rigid" or "affine".
         refine: Most steps of refinement per resolution; 0 switches it off.
         seed: Seed of everything random.
-        field_spacing: Spacing of the displacement field, mm; None takes the finest that is of use:
-            the spacing of the grid that the deformation was found on, or the fixed image's where that is finer.
+        field_spacing: Spacing of the displacement field, mm; None takes that of the grid that the
+            deformation was found on, or the fixed image's where that is finer and affordable.
     """
 
     preset: str = "ixi"
