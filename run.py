@@ -292,7 +292,7 @@ def call(command: list, cwd: Path = ROOT) -> int:
         try:
             return process.wait()
         except KeyboardInterrupt:
-            continue  # Ctrl+C reached the command too: it tidies up, which subprocess.run would cut short
+            print(file=sys.stderr)  # the command heard Ctrl+C too; subprocess.run would kill it tidying up
 
 
 if __name__ == "__main__":
