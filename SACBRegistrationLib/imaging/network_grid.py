@@ -116,8 +116,8 @@ def _message(grid: Grid, preset: np.ndarray, wanted: np.ndarray, grown: bool, cl
     if clipped:
         return (
             f"The anatomy needs a network grid of {sides(wanted)} voxels but memory allows only "
-            f"{sides(grid.size)}: outside it the result is the alignment alone; choose a coarser spacing "
-            "to cover everything."
+            f"{sides(grid.size)}: outside it the result is the alignment alone; free memory or crop "
+            "the fixed image to cover everything."
         )
     if grown:
         return f"The network grid grew from {sides(preset)} to {sides(grid.size)} voxels to hold the anatomy."

@@ -38,12 +38,14 @@ def read_volume(path: str | Path, role: str) -> sitk.Image:
         role: "fixed" or "moving", for the error sentences.
 
     Returns:
-        The volume as `validate_volume` returns it (float32, LPS mm).
+        The volume in the file's own number type, LPS mm; `validate_volume` accepts it.
 
     Raises:
         UserError: When the file is missing, unreadable or truncated, or the volume cannot be registered.
     """
-    return validate_volume(_read(path, describe(role, "image", str(path))), role, str(path))
+    image = _read(path, describe(role, "image", str(path)))
+    validate_volume(image, role, str(path))
+    return image
 
 
 def read_labels(path: str | Path, role: str) -> sitk.Image:

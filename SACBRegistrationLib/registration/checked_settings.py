@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from SACBRegistrationLib.errors import UserError
-from SACBRegistrationLib.presets import Preset, load_preset
+from SACBRegistrationLib.presets import Preset, list_presets, load_preset
 from SACBRegistrationLib.settings import LEVELS, RegistrationSettings
 
 FEWEST_CLUSTERS, MOST_CLUSTERS = 2, 32
@@ -59,6 +59,24 @@ def weights_file(settings: RegistrationSettings, preset: Preset) -> Path | None:
     if settings.weights is None:
         return preset.weights_path
     return None if str(settings.weights).lower() == NO_WEIGHTS else Path(settings.weights)
+
+
+def check_modality(info: Mapping[str, object], preset: Preset) -> None:
+    """Checks that weights were not trained on another kind of image than the preset is for.
+
+    Args:
+        info: Metadata of the checkpoint; weights that do not name a bundled preset are taken as they are.
+        preset: The preset of the run.
+
+    Raises:
+        UserError: When the modalities differ.
+    """
+    trained = next((known for known in list_presets() if known.name == info.get("preset")), None)
+    if trained is not None and trained.modality != preset.modality:
+        raise UserError(
+            f"The weights were trained on {trained.modality.upper()} images and the preset {preset.name} is "
+            f"for {preset.modality.upper()}; choose other weights or another preset."
+        )
 
 
 def refinement_steps(settings: RegistrationSettings, preset: Preset) -> int:

@@ -17,6 +17,7 @@ from SACBRegistrationLib.network import SACBNet, load_checkpoint
 from SACBRegistrationLib.presets import Preset
 from SACBRegistrationLib.progress import CancelEvent, Progress, ProgressCallback
 from SACBRegistrationLib.registration.checked_settings import (
+    check_modality,
     check_settings,
     cluster_numbers,
     refinement_steps,
@@ -143,7 +144,17 @@ def register(
             warped_labels = warp_volume(pair[1].labels, field, pair[0].grid, sitk.sitkNearestNeighbor)
     with stages.stage("report") as part:
         findings = Findings(
-            settings, chosen, torch_device, network, aligned, output, refined, field, warped, warped_labels
+            settings,
+            chosen,
+            torch_device,
+            network,
+            initial_transform is not None,
+            aligned,
+            output,
+            refined,
+            field,
+            warped,
+            warped_labels,
         )
         report = make_report(*pair, findings, part)
     report = {**report, "seconds": {**stages.seconds, "total": stages.total}}
@@ -164,6 +175,7 @@ def _network(settings: RegistrationSettings, preset: Preset) -> SACBNet | None:
     if path is None:
         return None
     network = load_checkpoint(path)
+    check_modality(network.info, preset)
     network.clusters = cluster_numbers(settings, preset)
     network.kmeans = replace(network.kmeans, seed=settings.seed)
     return network

@@ -42,6 +42,7 @@ class Findings:
         preset: The preset.
         device: Where the network and the refinement ran.
         network: The network, or None.
+        initial_transform: Whether the alignment started from a given transform.
         aligned: The alignment.
         output: The network's output, or None.
         refined: The refined deformation, or None.
@@ -54,6 +55,7 @@ class Findings:
     preset: Preset
     device: torch.device
     network: SACBNet | None
+    initial_transform: bool
     aligned: AlignmentResult
     output: NetworkOutput | None
     refined: Refined | None
@@ -80,6 +82,7 @@ def make_report(fixed: PreparedImage, moving: PreparedImage, found: Findings, pr
     dice = _dice(fixed, moving, found)
     return {
         "settings": _settings(found),
+        "inputs": {"fixed": _input(fixed), "moving": _input(moving)},
         "versions": _versions(),
         "device": device_name(found.device),
         "preset": {
@@ -93,6 +96,7 @@ def make_report(fixed: PreparedImage, moving: PreparedImage, found: Findings, pr
             "kind": found.aligned.kind,
             "mutual_information": found.aligned.mutual_information,
             "overlap": found.aligned.overlap,
+            "initial_transform": found.initial_transform,
         },
         "network_grid": _grid(found.output.grid) if found.output is not None else None,
         "refinement_steps": list(found.refined.steps) if found.refined is not None else [],
@@ -146,6 +150,16 @@ def _notes(found: Findings) -> list[str]:
     else:
         notes.append("No network ran and nothing was refined: the result is the alignment alone.")
     return notes
+
+
+def _input(image: PreparedImage) -> dict:
+    # No file names: they often hold the names of patients.
+    return {
+        "grid": _grid(image.grid),
+        "number_type": image.image.GetPixelIDTypeAsString(),
+        "mask": image.mask is not None,
+        "labels": image.labels is not None,
+    }
 
 
 def _grid(grid: Grid) -> dict:
