@@ -144,17 +144,17 @@ def register(
             warped_labels = warp_volume(pair[1].labels, field, pair[0].grid, sitk.sitkNearestNeighbor)
     with stages.stage("report") as part:
         findings = Findings(
-            settings,
-            chosen,
-            torch_device,
-            network,
-            initial_transform is not None,
-            aligned,
-            output,
-            refined,
-            field,
-            warped,
-            warped_labels,
+            settings=settings,
+            preset=chosen,
+            device=torch_device,
+            network=network,
+            initial_transform=initial_transform is not None,
+            aligned=aligned,
+            output=output,
+            refined=refined,
+            field=field,
+            warped=warped,
+            warped_labels=warped_labels,
         )
         report = make_report(*pair, findings, part)
     report = {**report, "seconds": {**stages.seconds, "total": stages.total}}
