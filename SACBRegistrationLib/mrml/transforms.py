@@ -49,9 +49,19 @@ def displacement_to_grid_transform(
         raise ValueError(
             f"a displacement has 3 components, not {displacement_field.GetNumberOfComponentsPerPixel()}"
         )
-    grid = Grid.from_image(displacement_field)
     vectors = sitk.GetArrayViewFromImage(displacement_field)
     data = array_to_image_data(vectors * RAS_AXES.astype(vectors.dtype))
+    set_grid_transform(node, data, Grid.from_image(displacement_field))
+
+
+def set_grid_transform(node: slicer.vtkMRMLGridTransformNode, data: vtk.vtkImageData, grid: Grid) -> None:
+    """Gives a grid transform node a displacement field, which it shares, as its transform from parent.
+
+    Args:
+        node: Grid transform node; what it held is replaced, and it leaves any transform above it.
+        data: Displacements with three components, RAS mm; its origin and spacing are set here.
+        grid: Where its points lie, LPS mm.
+    """
     data.SetOrigin(tuple(RAS_AXES * np.asarray(grid.origin)))
     data.SetSpacing(grid.spacing)
     transform = slicer.vtkOrientedGridTransform()

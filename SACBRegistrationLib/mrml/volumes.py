@@ -34,6 +34,21 @@ def volume_to_image(node: slicer.vtkMRMLScalarVolumeNode) -> sitk.Image:
         Scalar image in the node's number type; origin and direction in LPS mm.
 
     Raises:
+        UserError: As `volume_view`.
+    """
+    return array_to_image(*volume_view(node))
+
+
+def volume_view(node: slicer.vtkMRMLScalarVolumeNode) -> tuple[np.ndarray, Grid]:
+    """Returns a volume's voxels without copying them, and where they lie in the scene's world.
+
+    Args:
+        node: Scalar volume or label map node. Linear transforms above it are folded into the geometry.
+
+    Returns:
+        View of the voxels [z, y, x] in the node's number type, and their grid, LPS mm.
+
+    Raises:
         UserError: When the node has no voxels or more than one value per voxel, when it lies under a warping
             or shearing transform, or when its own axes are not at right angles.
     """
@@ -59,7 +74,7 @@ def volume_to_image(node: slicer.vtkMRMLScalarVolumeNode) -> sitk.Image:
         raise UserError(
             f"{subject} is sheared by {whose}; resample it to a right-angled grid first."
         ) from error
-    return array_to_image(image_data_to_array(data), grid)
+    return image_data_to_array(data), grid
 
 
 def image_to_volume(image: sitk.Image, node: slicer.vtkMRMLScalarVolumeNode) -> None:
@@ -82,10 +97,20 @@ def image_to_volume(image: sitk.Image, node: slicer.vtkMRMLScalarVolumeNode) -> 
         )
     if node.IsA("vtkMRMLLabelMapVolumeNode") and image.GetPixelID() not in _INTEGERS:
         raise ValueError(f"a label map holds whole numbers, not {image.GetPixelIDTypeAsString()}")
-    data = array_to_image_data(sitk.GetArrayViewFromImage(image))
+    set_volume_data(node, array_to_image_data(sitk.GetArrayViewFromImage(image)), Grid.from_image(image))
+
+
+def set_volume_data(node: slicer.vtkMRMLScalarVolumeNode, data: vtk.vtkImageData, grid: Grid) -> None:
+    """Gives a volume node voxels, which it shares, and their place in the world.
+
+    Args:
+        node: Scalar volume or label map node; a transform above it is taken away.
+        data: Voxels with unit spacing and the origin at zero.
+        grid: Their grid, LPS mm.
+    """
     modifying = node.StartModify()
     node.SetAndObserveTransformNodeID(None)
-    node.SetIJKToRASMatrix(array_to_matrix(grid_to_ras(Grid.from_image(image))))
+    node.SetIJKToRASMatrix(array_to_matrix(grid_to_ras(grid)))
     node.SetAndObserveImageData(data)
     node.EndModify(modifying)
 
