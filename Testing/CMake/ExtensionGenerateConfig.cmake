@@ -1,0 +1,1 @@
+sacb_record(Slicer_EXTENSION_GENERATE_CONFIG)
