@@ -6,11 +6,10 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
+from build_tools import configure, require_build_tools
 from packaging.requirements import Requirement
 from shared_data import REPOSITORY
 
@@ -25,6 +24,7 @@ TOP_LEVEL = {
     "README.md",
     "Resources",
     "SACBRegistration",
+    "SACBRegistration.json",
     "SACBRegistration.s4ext",
     "SACBRegistrationLib",
     "Testing",
@@ -45,19 +45,7 @@ def tracked() -> list[str]:
 
 @pytest.fixture(scope="module")
 def tools() -> dict[str, str]:
-    """Paths of cmake, ctest and ninja: those of this environment, else the system's."""
-    folders = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
-    found = {name: shutil.which(name, path=folders) for name in ("cmake", "ctest", "ninja")}
-    missing = [name for name, path in found.items() if path is None]
-    if missing:
-        pytest.skip(f"needs {', '.join(missing)}, which run.py setup installs")
-    return found
-
-
-def configure(tools: dict[str, str], source: Path, build: Path) -> None:
-    options = [f"-DCMAKE_MAKE_PROGRAM={tools['ninja']}", f"-DPython3_EXECUTABLE={sys.executable}"]
-    command = [tools["cmake"], "-S", source, "-B", build, "-G", "Ninja", *options]
-    subprocess.run(command, check=True, capture_output=True)
+    return require_build_tools()
 
 
 def test_top_level_holds_nothing_else(tracked):
@@ -121,7 +109,7 @@ def test_ci_script_can_be_run():
 
 
 def test_every_test_file_is_a_ctest_test(tools, tmp_path):
-    configure(tools, REPOSITORY, tmp_path)
+    configure(tools, REPOSITORY, tmp_path).check_returncode()
     command = [tools["ctest"], "--test-dir", tmp_path, "--show-only=json-v1"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     tests = {test["name"]: test for test in json.loads(done.stdout)["tests"]}
@@ -142,7 +130,7 @@ def test_failing_and_empty_test_files_fail(tools, tmp_path):
     bodies = {"good": "def test_it():\n    pass\n", "bad": "def test_it():\n    assert 0\n", "empty": "\n"}
     for name, body in bodies.items():
         (source / "Testing" / "Python" / f"test_{name}.py").write_text(body, encoding="utf-8")
-    configure(tools, source, tmp_path / "build")
+    configure(tools, source, tmp_path / "build").check_returncode()
     command = [tools["ctest"], "--test-dir", tmp_path / "build", "-R", "^(good|bad|empty)$"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode != 0
