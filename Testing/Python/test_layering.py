@@ -15,17 +15,27 @@ CORE = [path for path in SOURCES if path.is_relative_to(LIBRARY)]
 MOST_LINES = 300
 
 # What a part of the library may not import: it would turn the layers upside down.
+ABOVE = ("worker", "mrml", "ui")
 BELOW = {
-    "imaging": ("network", "registration", "training", "evaluation", "cli", "mrml"),
-    "network": ("registration", "training", "evaluation", "cli", "mrml"),
-    "registration": ("training", "cli", "mrml"),
-    "evaluation": ("registration", "training", "cli", "mrml"),
-    "training": ("cli", "mrml"),
-    "cli": ("mrml",),
-    "mrml": ("training", "cli"),
+    "imaging": ("network", "registration", "training", "evaluation", "cli", "pictures", *ABOVE),
+    "network": ("registration", "training", "evaluation", "cli", "pictures", *ABOVE),
+    "registration": ("training", "cli", *ABOVE),
+    "evaluation": ("registration", "training", "cli", "pictures", *ABOVE),
+    "training": ("cli", "pictures", *ABOVE),
+    "pictures": ("training", "cli", *ABOVE),
+    "cli": ABOVE,
+    "worker": ("training", "cli", "pictures", "mrml", "ui"),
+    "mrml": ("training", "cli", "ui"),
+    "ui": ("training", "cli"),
 }
 SLICER = {"slicer", "vtk", "vtkmodules", "mrml"}
 WIDGETS = {"qt", "ctk", "PythonQt"}
+# What only these parts may import; Slicer offers VTK as the module vtk, so the parts of the wheel that is
+# used without Slicer are no concern.
+ALLOWED = {"mrml": {"slicer", "vtk"}, "ui": {"slicer", "vtk", "qt", "ctk"}}
+# Slicer comes without torch: it lives in the worker's process, and in what that process runs.
+TORCH_FREE = ("mrml", "ui")
+WORKER_PROGRAM = {"execution", "volumes", "failures", "quality"}
 
 
 def name_of(path: Path) -> str:
@@ -72,13 +82,19 @@ def test_file_is_short(path):
 
 
 @pytest.mark.parametrize("path", CORE, ids=name_of)
-def test_only_the_bridge_knows_slicer(path):
+def test_only_bridge_and_panel_know_slicer(path):
     roots = {name.split(".")[0] for name in imports(path)}
-    bridge = path.relative_to(LIBRARY).parts[0] == "mrml"
-    # Slicer offers VTK as the module vtk; the parts of the wheel that is used without Slicer are no concern.
-    assert not roots & (WIDGETS | SLICER - ({"slicer", "vtk"} if bridge else set()))
-    if path.relative_to(LIBRARY).parts[0] not in ("cli", "pictures"):
+    part = path.relative_to(LIBRARY).parts[0]
+    assert not roots & ((WIDGETS | SLICER) - ALLOWED.get(part, set()))
+    if part in TORCH_FREE:
+        assert "torch" not in roots, "Slicer comes without torch"
+    if part not in ("cli", "pictures"):
         assert not roots & {"matplotlib", "tqdm"}, "these come with the extra cli alone"
+
+
+def test_every_part_has_its_place_in_the_layers():
+    parts = {path.parent.name for path in LIBRARY.glob("*/__init__.py")}
+    assert parts <= set(BELOW), "say in BELOW what the new part may not import"
 
 
 @pytest.mark.parametrize("path", CORE, ids=name_of)
@@ -135,11 +151,23 @@ def test_importing_the_package_costs_nothing():
     assert done.returncode == 0, f"importing the package imported {done.stderr.strip()}"
 
 
+def assert_loads_without(unwanted: set[str], names: list[str]) -> None:
+    code = "import sys\n" + "".join(f"import SACBRegistrationLib.{name}\n" for name in names)
+    code += f"sys.exit(', '.join({unwanted!r} & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr.strip()
+
+
 def test_the_bridge_loads_without_torch():
     pytest.importorskip("slicer", reason="slicer-core is not installed: run.py setup installs it")
     names = sorted(path.stem for path in (LIBRARY / "mrml").glob("*.py") if path.stem != "__init__")
     assert {"volumes", "transforms", "cluster_maps"} <= set(names)
-    code = "import sys\n" + "".join(f"import SACBRegistrationLib.mrml.{name}\n" for name in names)
-    code += "sys.exit(', '.join({'torch', 'matplotlib'} & set(sys.modules)) or 0)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
-    assert done.returncode == 0, f"Slicer comes without {done.stderr.strip()}"
+    assert_loads_without({"torch", "matplotlib"}, [f"mrml.{name}" for name in names])
+
+
+def test_the_side_that_starts_a_worker_loads_without_torch():
+    names = {path.stem for path in (LIBRARY / "worker").glob("*.py")} - WORKER_PROGRAM - {"__init__"}
+    assert {"run", "job", "messages", "process", "python_command", "main"} <= names
+    assert_loads_without(
+        {"torch", "slicer", "vtk", "matplotlib"}, [f"worker.{name}" for name in sorted(names)]
+    )
