@@ -128,6 +128,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/ui/requests.py
   SACBRegistrationLib/ui/results_view.py
   SACBRegistrationLib/ui/run_controller.py
+  SACBRegistrationLib/ui/sample_data.py
   SACBRegistrationLib/ui/side_by_side.py
   SACBRegistrationLib/worker/__init__.py
   SACBRegistrationLib/worker/arrays.py
