@@ -1,0 +1,1 @@
+"""The panel in Slicer's window; the one part that knows Qt."""

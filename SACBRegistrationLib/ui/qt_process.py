@@ -1,0 +1,67 @@
+"""The worker as a process of Qt's, which Slicer's window can watch over without threads."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import qt
+
+_CANNOT_START = 127
+"""What a shell returns for a command that it cannot start."""
+
+
+class QtProcess:
+    """A WorkerProcess over QProcess; its state changes while Qt processes events."""
+
+    def __init__(self) -> None:
+        self._process: qt.QProcess | None = None
+
+    def start(
+        self, command: Sequence[str], environment: Mapping[str, str], output: Path, errors: Path
+    ) -> None:
+        """Starts a command with nothing but the given environment.
+
+        Args:
+            command: Program and arguments.
+            environment: All environment variables.
+            output: File for what it writes to standard output.
+            errors: File for what it writes to standard error.
+        """
+        process = qt.QProcess()
+        variables = qt.QProcessEnvironment()
+        for name, value in environment.items():
+            variables.insert(name, value)
+        process.setProcessEnvironment(variables)
+        process.setStandardOutputFile(str(output))
+        process.setStandardErrorFile(str(errors))
+        process.start(command[0], list(command[1:]))
+        self._process = process
+
+    def is_running(self) -> bool:
+        """Returns whether it was started and has not ended."""
+        return self._process is not None and self._process.state() != qt.QProcess.NotRunning
+
+    def exit_code(self) -> int | None:
+        """Returns its exit code, None before its end, less than 0 when it was killed or crashed."""
+        if self._process is None or self.is_running():
+            return None
+        if self._process.error() == qt.QProcess.FailedToStart:
+            return _CANNOT_START
+        code = self._process.exitCode()
+        if self._process.exitStatus() == qt.QProcess.CrashExit:
+            return -abs(code) or -1
+        return code
+
+    def close_input(self) -> None:
+        """Closes its standard input."""
+        if self._process is not None:
+            self._process.closeWriteChannel()
+
+    def terminate(self) -> None:
+        """Asks it to end."""
+        if self.is_running():
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        if self.is_running():
+            self._process.kill()
