@@ -82,9 +82,10 @@ def _evaluate(
         corners = Grid.from_image(moving).corners(0.5)
         regions.append(_common_box(lattice, corners, field.corners(0.5)))
         regions.append(preimage.corners(corners.min(axis=0), corners.max(axis=0)))
-    box = _lattice_box(lattice, [region for region in regions if region is not None])
-    if box is None:
+    regions = [region for region in regions if region is not None]
+    if not regions:
         return StructureQuality(*[(float("nan"), float("nan"))] * 3)
+    box = lattice.covering(np.concatenate(regions))
     inside = _inside(field, box)
     target = _on(box, fixed, None)
     sides = [_on(box, moving, step) * inside for step in (None, transform)]
@@ -117,16 +118,6 @@ def _common_box(lattice: Grid, first: np.ndarray, second: np.ndarray) -> np.ndar
     low = np.maximum(a.min(axis=0), b.min(axis=0))
     high = np.minimum(a.max(axis=0), b.max(axis=0))
     return lattice.to_lps(np.stack((low, high))) if (low <= high).all() else None
-
-
-def _lattice_box(lattice: Grid, regions: list[np.ndarray]) -> Grid | None:
-    """Returns the part of a lattice, which has no end, that holds all regions' points; None without any."""
-    if not regions:
-        return None
-    index = lattice.to_index(np.concatenate(regions))
-    first = np.floor(index.min(axis=0) + 1e-6).astype(int)
-    last = np.ceil(index.max(axis=0) - 1e-6).astype(int)
-    return lattice.padded(tuple(-first), tuple(last + 1 - np.asarray(lattice.size)))
 
 
 def _inside(field: Grid, box: Grid) -> sitk.Image:

@@ -122,6 +122,14 @@ class Grid:
             origin=tuple(self.to_lps(-np.asarray(low, dtype=float))),
         )
 
+    def covering(self, points: np.ndarray) -> "Grid":
+        """Returns the smallest part of the grid's lattice, which has no end, around LPS points [n, 3]."""
+        index = self.to_index(points)
+        # A point on a voxel's centre must not ask for the next voxel for its rounding error.
+        first = np.floor(index.min(axis=0) + 1e-6).astype(int)
+        last = np.ceil(index.max(axis=0) - 1e-6).astype(int)
+        return self.padded(tuple(-first), tuple(last + 1 - np.asarray(self.size)))
+
     def resample(
         self,
         image: sitk.Image,

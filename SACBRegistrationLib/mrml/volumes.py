@@ -63,7 +63,7 @@ def volume_view(node: slicer.vtkMRMLScalarVolumeNode) -> tuple[np.ndarray, Grid]
         )
     to_ras = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(to_ras)
-    to_world = _to_world(node, subject) @ matrix_to_array(to_ras)
+    to_world = matrix_to_world(node, subject) @ matrix_to_array(to_ras)
     # The first voxel in memory is the one at the low corner of the extent, which need not be (0, 0, 0).
     first = np.array([*data.GetExtent()[::2], 1.0])
     to_world[:, 3] = to_world @ first
@@ -115,8 +115,16 @@ def set_volume_data(node: slicer.vtkMRMLScalarVolumeNode, data: vtk.vtkImageData
     node.EndModify(modifying)
 
 
-def _to_world(node: slicer.vtkMRMLTransformableNode, subject: str) -> np.ndarray:
-    """Returns the [4, 4] matrix from a node's own RAS coordinates to the world's."""
+def matrix_to_world(node: slicer.vtkMRMLTransformableNode, subject: str) -> np.ndarray:
+    """Returns the [4, 4] matrix from a node's own RAS coordinates to the world's.
+
+    Args:
+        node: Any node that can lie under a transform.
+        subject: What the error message calls the node.
+
+    Raises:
+        UserError: When the node lies under a warping transform.
+    """
     parent = node.GetParentTransformNode()
     if parent is None:
         return np.eye(4)
@@ -124,7 +132,7 @@ def _to_world(node: slicer.vtkMRMLTransformableNode, subject: str) -> np.ndarray
     if not parent.IsTransformToWorldLinear():
         raise UserError(
             f'{subject} lies under the warping transform "{parent.GetName()}"; '
-            "harden the transform on the volume first, or take the volume out of it."
+            "harden that transform on it first, or take it out of the transform."
         )
     parent.GetMatrixTransformToWorld(matrix)
     return matrix_to_array(matrix)
