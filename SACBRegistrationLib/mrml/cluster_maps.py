@@ -45,6 +45,11 @@ def cluster_map_to_volume(
         colors: Table from `fill_cluster_colors`, in the same scene; several maps can share one.
     """
     image_to_volume(cluster_map, node)
+    show_clusters(node, colors)
+
+
+def show_clusters(node: slicer.vtkMRMLLabelMapVolumeNode, colors: slicer.vtkMRMLColorTableNode) -> None:
+    """Shows a label map node in the clusters' colours; it gets a display node when it has none."""
     display = node.GetDisplayNode()
     if display is None:
         display = node.GetScene().AddNewNodeByClass("vtkMRMLLabelMapVolumeDisplayNode")

@@ -72,6 +72,17 @@ def array_to_image_data(array: np.ndarray) -> vtk.vtkImageData:
     return data
 
 
+def empty_image_data(shape: tuple[int, ...], number: np.dtype) -> vtk.vtkImageData:
+    """Returns VTK data for [z, y, x] or [z, y, x, component] voxels that are yet to be written."""
+    scalars = vtk.vtkDataArray.CreateDataArray(_vtk_type(number))
+    scalars.SetNumberOfComponents(shape[3] if len(shape) == 4 else 1)
+    scalars.SetNumberOfTuples(int(np.prod(shape[:3])))
+    data = vtk.vtkImageData()
+    data.SetDimensions(shape[2::-1])
+    data.GetPointData().SetScalars(scalars)
+    return data
+
+
 def image_data_to_array(data: vtk.vtkImageData) -> np.ndarray:
     """Returns a view of VTK data as [z, y, x], or [z, y, x, component] for more than one component."""
     scalars = data.GetPointData().GetScalars()

@@ -1,0 +1,62 @@
+"""The recipes of docs/scripting.md, run in their order as a reader would."""
+
+import re
+
+import numpy as np
+import pytest
+from mrml_fixtures import RAS, slicer
+from shared_data import REPOSITORY
+from small_pairs import make_small_pair
+
+from SACBRegistrationLib.mrml.volumes import image_to_volume
+
+DOCUMENT = REPOSITORY / "docs" / "scripting.md"
+
+
+def recipes() -> list[tuple[str, str]]:
+    """Heading and code of every block."""
+    found, heading = [], ""
+    for part in re.split(
+        r"^(## .*|```python\n.*?^```)$", DOCUMENT.read_text(encoding="utf-8"), flags=re.M | re.S
+    ):
+        if part.startswith("## "):
+            heading = part[3:]
+        elif part.startswith("```python"):
+            found.append((heading, part.removeprefix("```python\n").removesuffix("```")))
+    return found
+
+
+@pytest.fixture
+def scene(monkeypatch):
+    scene = slicer.vtkMRMLScene()
+    monkeypatch.setattr(slicer, "mrmlScene", scene, raising=False)
+    pair = make_small_pair()
+    for name, image in (("Fixed", pair.fixed), ("Moving", pair.moving)):
+        image_to_volume(image, scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name))
+    for name, image in (("FixedLabels", pair.fixed_labels), ("MovingLabels", pair.moving_labels)):
+        image_to_volume(image, scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", name))
+    there = pair.phantom.landmarks[:5]
+    for name, points in (("FixedPoints", there), ("MovingPoints", pair.phantom.truth.to_moving(there))):
+        node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
+        for number, point in enumerate(np.asarray(points) * RAS):
+            node.AddControlPoint(*point, f"P{number}")
+    return scene
+
+
+def test_the_recipes_run(scene, capsys):
+    namespace = {"__name__": "recipes"}
+    blocks = recipes()
+    assert len(blocks) >= 9
+    for heading, code in blocks:
+        try:
+            exec(compile(code, f"{DOCUMENT.name}: {heading}", "exec"), namespace)
+        except Exception as error:
+            raise AssertionError(f'the recipe "{heading}" fails: {error}') from error
+    assert namespace["run"].status.state == "cancelled"
+    assert (
+        namespace["measured"].report["local_ncc"]["after"]
+        > namespace["measured"].report["local_ncc"]["before"]
+    )
+    before = [node.GetName() for node in namespace["carried"]]
+    assert len(before) == 2
+    assert "transform" in capsys.readouterr().out
