@@ -120,7 +120,7 @@ class RegistrationPanel(VTKObservationMixin):
         self._show_results()
 
     def _keep_apart(self) -> None:
-        """Of the deformation in colours and the warped volume, which would hide each other, the later wins."""
+        """Deformation in colours and warped volume would hide each other: the later choice wins."""
         before, self._shown = self._shown, _exclusive(self.parameters)
         if self.parameters.fieldView.is_volume and self.parameters.comparison is not Comparison.FIXED:
             if self._shown[0] is not before[0]:
@@ -153,8 +153,9 @@ class RegistrationPanel(VTKObservationMixin):
             button.toolTip = "End the registration; the scene stays as it was."
         else:
             button.toolTip = reason or "Register the moving volume to the fixed one."
-        for section in ("inputsButton", "outputsButton", "advancedButton", "parameterSetSelector"):
-            getattr(self.ui, section).enabled = not running
+        for section in (self.ui.inputsButton, self.ui.outputsButton, self.ui.advancedButton):
+            section.enabled = not running
+        self.ui.parameterSetSelector.enabled = not running
         self.ui.outputVolumeSelector.enabled = parameters is not None and parameters.makeWarped
         result = None if parameters is None else result_of(parameters.resultTransform)
         table = None if result is None else result.table
