@@ -20,7 +20,8 @@ _LINES = (1.0, 0.45, 0.1)
 
 # Cells, arrows and contour samples along the longest side of the volume.
 _CELLS, _ARROWS, _SAMPLES = 26, 32, 110
-_CONTOURS = 7
+_FEWEST_ARROWS = 18
+_CONTOURS = 4.5
 # Points of a grid cell's side; a line bends only there.
 _BENDS = 5
 
@@ -109,8 +110,8 @@ def _set_grid(display: slicer.vtkMRMLTransformDisplayNode, extent: float) -> Non
 def _set_glyphs(
     display: slicer.vtkMRMLTransformDisplayNode, extent: float, usual: float, largest: float
 ) -> None:
-    # Long arrows need room, or they hide each other; fewer than twelve show no pattern.
-    spacing = round_length(min(max(extent / _ARROWS, 0.6 * usual), extent / 12))
+    # Long arrows need room, or they hide each other; too few show no pattern.
+    spacing = round_length(min(max(extent / _ARROWS, 0.6 * usual), extent / _FEWEST_ARROWS))
     display.SetVisualizationMode(display.VIS_MODE_GLYPH)
     display.SetGlyphType(display.GLYPH_TYPE_ARROW)
     display.SetGlyphSpacingMm(spacing)

@@ -5,7 +5,8 @@ import slicer
 import vtk
 from vtk.util import numpy_support
 
-MANAGERS = (
+PLANES = ("Axial", "Coronal", "Sagittal")
+_MANAGERS = (
     "vtkMRMLVolumeGlyphSliceDisplayableManager",
     "vtkMRMLModelSliceDisplayableManager",
     "vtkMRMLSegmentationsDisplayableManager2D",
@@ -15,7 +16,13 @@ MANAGERS = (
 
 
 class SliceViews:
-    """The scene and the application logic that slice views need; use it in a with statement."""
+    """A scene with three slice views, as in Slicer's usual layout; use it in a with statement.
+
+    Attributes:
+        scene: The scene.
+        logic: The application logic.
+        views: Plane to view.
+    """
 
     def __init__(self):
         self.scene = slicer.vtkMRMLScene()
@@ -26,35 +33,25 @@ class SliceViews:
         self.logic.SetSliceLogics(vtk.vtkCollection())
         patient_right_is_left_on_screen = True
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene, patient_right_is_left_on_screen)
-        self._views = []
-
-    def add(self, orientation: str, size: tuple[int, int]) -> "SliceView":
-        """Adds a view: "Axial", "Coronal" or "Sagittal", width and height in pixels."""
-        view = SliceView(self, f"{orientation}{len(self._views)}", orientation, size)
-        self._views.append(view)
-        return view
-
-    def close(self) -> None:
-        for view in self._views:
-            view.close()
+        self.views = {plane: SliceView(self, plane) for plane in PLANES}
 
     def __enter__(self) -> "SliceViews":
         return self
 
     def __exit__(self, *error) -> None:
-        self.close()
+        for view in self.views.values():
+            view.close()
 
 
 class SliceView:
     """One slice view."""
 
-    def __init__(self, views: SliceViews, name: str, orientation: str, size: tuple[int, int]):
+    def __init__(self, views: SliceViews, plane: str):
         self._renderer = vtk.vtkRenderer()
         self._renderer.GetActiveCamera().ParallelProjectionOn()
         self._window = vtk.vtkRenderWindow()
         self._window.SetOffScreenRendering(True)
         self._window.SetMultiSamples(8)
-        self._window.SetSize(*size)
         self._window.AddRenderer(self._renderer)
         self._interactor = vtk.vtkRenderWindowInteractor()
         self._interactor.SetRenderWindow(self._window)
@@ -63,9 +60,8 @@ class SliceView:
         self.logic.SetMRMLApplicationLogic(views.logic)
         views.logic.GetSliceLogics().AddItem(self.logic)
         self.logic.SetMRMLScene(views.scene)
-        self.node = self.logic.AddSliceNode(name)
-        self.node.SetOrientation(orientation)
-        self.logic.ResizeSliceNode(*size)
+        self.node = self.logic.AddSliceNode(plane)
+        self.node.SetOrientation(plane)
 
         # The slice arrives as colours of 0 to 255; window and level were applied before.
         self._mapper = vtk.vtkImageMapper()
@@ -78,16 +74,24 @@ class SliceView:
 
         factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
         factory.SetMRMLApplicationLogic(views.logic)
-        for manager in MANAGERS:
+        for manager in _MANAGERS:
             if not factory.IsDisplayableManagerRegistered(manager):
                 factory.RegisterDisplayableManager(manager)
         self._managers = slicer.vtkMRMLDisplayableManagerGroup()
         self._managers.Initialize(factory, self._renderer)
         self._managers.SetMRMLDisplayableNode(self.node)
 
-    def fit(self) -> None:
-        """Shows the whole background volume, on its voxels' own planes where they are near."""
-        self.logic.FitSliceToBackground()
+    @property
+    def composite(self) -> slicer.vtkMRMLSliceCompositeNode:
+        """The layers of the view."""
+        return self.logic.GetSliceCompositeNode()
+
+    def look_at(self, center_lps: np.ndarray, mm_per_pixel: float, size: tuple[int, int]) -> None:
+        """Sets the size of the view in pixels, its zoom, and the point in its middle."""
+        self._window.SetSize(*size)
+        self.logic.ResizeSliceNode(*size)
+        self.node.JumpSliceByCentering(*(np.asarray(center_lps) * (-1, -1, 1)))
+        self.node.SetFieldOfView(size[0] * mm_per_pixel, size[1] * mm_per_pixel, 1.0)
 
     def pixels(self) -> np.ndarray:
         """Renders; returns [height, width, 3] of 0 to 255, top row first."""
@@ -102,5 +106,6 @@ class SliceView:
         return values.reshape(*image.GetDimensions()[1::-1], -1)[::-1].copy()
 
     def close(self) -> None:
+        """Lets go of the scene and of the graphics memory."""
         self._managers.SetMRMLDisplayableNode(None)
         self._window.Finalize()
