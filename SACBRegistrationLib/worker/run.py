@@ -33,6 +33,7 @@ _SECONDS_TO_KILL = 2.0
 _SECONDS_TO_GIVE_UP = 7.0
 _MOST_OUTPUT = 64 * 2**20
 _LONGEST_LINE = 8 * 2**20
+_MOST_NONSENSE = 1000
 _SHOWN_OF_NONSENSE = 200
 
 logger = logging.getLogger(__name__)
@@ -93,6 +94,7 @@ class WorkerRun:
         self._messages = Tail(self.folder / "messages.jsonl")
         self._errors = Tail(self.folder / "errors.txt")
         self._log = Log()
+        self._nonsense = 0
         self._remaining = RemainingTime()
         self._state, self._fraction, self._stage = "starting", 0.0, "Starting"
         self._note, self._error = "", None
@@ -200,7 +202,7 @@ class WorkerRun:
         # Read last: a process that says that it failed has written the reasons before.
         for line in self._errors.lines():
             self._log.add(line.decode("utf-8", "replace").rstrip("\r"))
-        written = self._messages.position + self._errors.position
+        written = self._messages.size() + self._errors.size()
         too_long = max(len(self._messages.rest()), len(self._errors.rest())) > _LONGEST_LINE
         if self._state not in ENDED and (written > _MOST_OUTPUT or too_long):
             self._fail(TOO_MUCH)
@@ -216,7 +218,10 @@ class WorkerRun:
         except ValueError as error:
             shown = line[:_SHOWN_OF_NONSENSE].decode("utf-8", "replace")
             self._log.add(f"unreadable message ({error}): {shown}")
-            if isinstance(error, UnusableResultError):
+            self._nonsense += 1
+            if self._nonsense > _MOST_NONSENSE:
+                self._fail(TOO_MUCH)
+            elif isinstance(error, UnusableResultError):
                 self._fail(UNUSABLE)
             return
         if isinstance(message, ProgressMessage):
