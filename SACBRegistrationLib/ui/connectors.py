@@ -14,6 +14,8 @@ class _Connector(GuiConnector):
     def __init__(self, widget) -> None:
         super().__init__()
         self._widget = widget
+        # One object for both: a bound method is made anew every time it is named.
+        self._slot = self._report
 
     @staticmethod
     def canRepresent(widget, datatype) -> bool:
@@ -25,10 +27,10 @@ class _Connector(GuiConnector):
         """Returns None, as `canRepresent` says."""
 
     def _connect(self) -> None:
-        self._widget.connect(self.signal, self._report)
+        self._widget.connect(self.signal, self._slot)
 
     def _disconnect(self) -> None:
-        self._widget.disconnect(self.signal, self._report)
+        self._widget.disconnect(self.signal, self._slot)
 
     def _report(self, *_arguments) -> None:
         self.changed()

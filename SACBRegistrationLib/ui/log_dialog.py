@@ -22,7 +22,7 @@ class LogDialog:
             self._make()
         self._text.plainText = log
         self._dialog.show()
-        self._dialog.raise_()
+        self._dialog.activateWindow()
 
     def close(self) -> None:
         """Closes it and forgets it."""

@@ -50,8 +50,8 @@ class RegistrationPanel(VTKObservationMixin):
         self.ui.showLogButton.connect("clicked()", self.show_log)
         self.ui.resultsLogButton.connect("clicked()", self.show_log)
         self.addObserver(scene, slicer.vtkMRMLScene.StartCloseEvent, self._on_closing)
-        self.addObserver(scene, slicer.vtkMRMLScene.EndCloseEvent, self._on_scene_changed)
-        self.addObserver(scene, slicer.vtkMRMLScene.EndImportEvent, self._on_scene_changed)
+        self.addObserver(scene, slicer.vtkMRMLScene.EndCloseEvent, self._on_closed)
+        self.addObserver(scene, slicer.vtkMRMLScene.EndImportEvent, self._on_loaded)
         self.addObserver(scene, slicer.vtkMRMLScene.NodeRemovedEvent, self._on_node_removed)
         self.sets.choose_first()
         self._show_run()
@@ -133,8 +133,12 @@ class RegistrationPanel(VTKObservationMixin):
         self.results.forget()
         self.use(None)
 
-    def _on_scene_changed(self, _caller=None, _event=None) -> None:
+    def _on_closed(self, _caller=None, _event=None) -> None:
         self.sets.choose_first()
+        self._show_run()
+
+    def _on_loaded(self, _caller=None, _event=None) -> None:
+        self.sets.take_over_loaded()
         self._show_run()
 
     def _on_node_removed(self, _caller=None, _event=None) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import qt
 import slicer
 
 from SACBRegistrationLib.ui.parameters import MODULE_NAME
@@ -9,6 +10,7 @@ from SACBRegistrationLib.ui.parameters import MODULE_NAME
 _ATTRIBUTE = "ModuleName"
 _CURRENT = "SACBRegistration.current"
 _CLASS = "vtkMRMLScriptedModuleNode"
+_INPUTS = ("fixedVolume", "movingVolume")
 
 
 class ParameterSets:
@@ -28,6 +30,7 @@ class ParameterSets:
     ) -> None:
         self._selector, self._scene, self._chosen = selector, scene, chosen
         self._node: slicer.vtkMRMLScriptedModuleNode | None = None
+        self._closed = False
         selector.addAttribute(_CLASS, _ATTRIBUTE, MODULE_NAME)
         selector.setNodeTypeLabel("parameter set", _CLASS)
         selector.connect("nodeAddedByUser(vtkMRMLNode*)", self._on_added)
@@ -35,14 +38,26 @@ class ParameterSets:
 
     def choose_first(self) -> None:
         """Sees to it that a set of the scene is shown: the one shown last, else the first, else a new one."""
+        if self._closed or self._scene.IsClosing():
+            return
         found = parameter_nodes(self._scene)
         if self._node in found:
             return
         last = next((node for node in found if node.GetAttribute(_CURRENT)), None)
         self._show(last or (found[0] if found else add_parameter_node(self._scene)))
 
+    def take_over_loaded(self) -> None:
+        """After a scene was loaded: its set takes the place of one in which nothing was chosen yet."""
+        mine = self._node
+        others = [node for node in parameter_nodes(self._scene) if node is not mine]
+        if mine is not None and others and not any(mine.GetNodeReference(role) for role in _INPUTS):
+            self._node = None
+            self._scene.RemoveNode(mine)
+        self.choose_first()
+
     def close(self) -> None:
         """Lets go of the selector."""
+        self._closed = True
         self._selector.disconnect("nodeAddedByUser(vtkMRMLNode*)", self._on_added)
         self._selector.disconnect("currentNodeChanged(vtkMRMLNode*)", self._on_chosen)
 
@@ -56,8 +71,8 @@ class ParameterSets:
         elif node is None:
             self._node = None
             self._chosen(None)
-            if not self._scene.IsImporting():
-                self.choose_first()
+            # The selector is still busy with the node that goes.
+            qt.QTimer.singleShot(0, self.choose_first)
         elif node is not self._node:
             self._show(node)
 

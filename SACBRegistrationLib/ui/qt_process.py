@@ -5,8 +5,7 @@ from pathlib import Path
 
 import qt
 
-_CANNOT_START = 127
-"""What a shell returns for a command that it cannot start."""
+_START_MS = 3000
 
 
 class QtProcess:
@@ -25,6 +24,9 @@ class QtProcess:
             environment: All environment variables.
             output: File for what it writes to standard output.
             errors: File for what it writes to standard error.
+
+        Raises:
+            OSError: When the program cannot be started.
         """
         process = qt.QProcess()
         variables = qt.QProcessEnvironment()
@@ -34,6 +36,9 @@ class QtProcess:
         process.setStandardOutputFile(str(output))
         process.setStandardErrorFile(str(errors))
         process.start(command[0], list(command[1:]))
+        # Some milliseconds: until the system has found the program, not until it is ready.
+        if not process.waitForStarted(_START_MS):
+            raise OSError(f"{command[0]} cannot be started: {process.errorString()}")
         self._process = process
 
     def is_running(self) -> bool:
@@ -44,12 +49,14 @@ class QtProcess:
         """Returns its exit code, None before its end, less than 0 when it was killed or crashed."""
         if self._process is None or self.is_running():
             return None
-        if self._process.error() == qt.QProcess.FailedToStart:
-            return _CANNOT_START
         code = self._process.exitCode()
         if self._process.exitStatus() == qt.QProcess.CrashExit:
             return -abs(code) or -1
         return code
+
+    def process_id(self) -> int | None:
+        """Returns the operating system's number of the running process, or None."""
+        return self._process.processId() if self.is_running() else None
 
     def close_input(self) -> None:
         """Closes its standard input."""
