@@ -9,6 +9,7 @@ import vtk
 
 from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.imaging.grid import Grid
+from SACBRegistrationLib.mrml.segmentation_rules import ensure_conversion_rules
 from SACBRegistrationLib.mrml.volumes import matrix_to_world, volume_view
 from SACBRegistrationLib.mrml.vtk_images import (
     array_to_image,
@@ -135,12 +136,11 @@ def _with_voxels(segmentation: slicer.vtkSegmentation, subject: str) -> slicer.v
     representation = slicer.vtkSegmentationConverter.GetBinaryLabelmapRepresentationName()
     if not segmentation.GetNumberOfSegments() or segmentation.ContainsRepresentation(representation):
         return segmentation
+    ensure_conversion_rules()
     copy = slicer.vtkSegmentation()
     copy.DeepCopy(segmentation)
     copy.CreateRepresentation(representation)
-    # Without a conversion rule the copy fails before the conversion does.
-    complete = copy.GetNumberOfSegments() == segmentation.GetNumberOfSegments()
-    if not complete or not copy.ContainsRepresentation(representation):
+    if not copy.ContainsRepresentation(representation):
         raise UserError(
             f"{subject} has no binary label map and none can be made from its surfaces; "
             "create that representation in the Segmentations module first."
