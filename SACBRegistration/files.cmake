@@ -45,6 +45,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/imaging/validation.py
   SACBRegistrationLib/imaging/warping.py
   SACBRegistrationLib/mrml/__init__.py
+  SACBRegistrationLib/mrml/carrying.py
   SACBRegistrationLib/mrml/cluster_maps.py
   SACBRegistrationLib/mrml/displays.py
   SACBRegistrationLib/mrml/field_view.py
@@ -53,7 +54,11 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/mrml/logic.py
   SACBRegistrationLib/mrml/outputs.py
   SACBRegistrationLib/mrml/points.py
+  SACBRegistrationLib/mrml/propagation.py
+  SACBRegistrationLib/mrml/quality.py
+  SACBRegistrationLib/mrml/reslicing.py
   SACBRegistrationLib/mrml/run.py
+  SACBRegistrationLib/mrml/segmentation_rules.py
   SACBRegistrationLib/mrml/slice_views.py
   SACBRegistrationLib/mrml/structures.py
   SACBRegistrationLib/mrml/transforms.py
@@ -129,6 +134,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/ui/results_view.py
   SACBRegistrationLib/ui/run_controller.py
   SACBRegistrationLib/ui/sample_data.py
+  SACBRegistrationLib/ui/self_test.py
   SACBRegistrationLib/ui/side_by_side.py
   SACBRegistrationLib/worker/__init__.py
   SACBRegistrationLib/worker/arrays.py
