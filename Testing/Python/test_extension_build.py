@@ -3,9 +3,12 @@
 Testing/CMake holds the stand-in. It writes down the calls of Slicer's macros and installs as they do.
 """
 
+import json
 import re
 import shutil
 import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,22 @@ STAND_IN = REPOSITORY / "Testing" / "CMake"
 MODULES = "lib/Slicer-5.12/qt-scripted-modules"
 OPTIONS = (f"-DSlicer_DIR={STAND_IN}", f"-DCMAKE_TOOLCHAIN_FILE={STAND_IN / 'no_compiler.cmake'}")
 LIST = "SACBRegistration/files.cmake"
+LOAD = """
+import json, sys
+module, *folders = sys.argv[1:]
+sys.path += folders
+from slicer_host import start_host
+widget = start_host().load_module(module)
+from SACBRegistrationLib import resources, worker
+print(json.dumps([
+    type(widget).__name__,
+    sys.modules["SACBRegistration"].__file__,
+    resources.__file__,
+    worker.__file__,
+    str(resources.ui_file("SACBRegistration.ui")),
+    str(resources.resource_folder("Weights")),
+]))
+"""
 
 
 def files_of(root: Path) -> set[str]:
@@ -105,6 +124,32 @@ def test_installed_library_finds_its_resources(installed, tmp_path):
 
 def test_source_tree_finds_its_resources(tmp_path):
     check_resources(resources_seen_from(REPOSITORY, tmp_path), REPOSITORY)
+
+
+def load_module(folder: Path, working_folder: Path) -> list[str]:
+    """Returns the kind of widget, and where its files come from, when Slicer is told of one module folder."""
+    pytest.importorskip("PySide6", reason="PySide6 is not installed: run.py setup installs it")
+    pytest.importorskip("slicer", reason="slicer-core is not installed: run.py setup installs it")
+    # Without site: an installed copy of this project would stand in for what is missing here.
+    packages = dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
+    command = [sys.executable, "-I", "-S", "-c", LOAD, folder / "SACBRegistration.py"]
+    command += [REPOSITORY / "Testing" / "Host", *packages]
+    done = subprocess.run([str(part) for part in command], cwd=working_folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_module_loads_from_the_installed_tree(installed, tmp_path):
+    folder = installed[0] / MODULES
+    kind, *files = load_module(folder, tmp_path)
+    assert kind == "SACBRegistrationWidget"
+    assert [file for file in files if not Path(file).resolve().is_relative_to(folder.resolve())] == []
+
+
+def test_module_loads_from_the_source_tree(tmp_path):
+    kind, *files = load_module(REPOSITORY / "SACBRegistration", tmp_path)
+    assert kind == "SACBRegistrationWidget"
+    assert [file for file in files if not Path(file).resolve().is_relative_to(REPOSITORY)] == []
 
 
 def test_slicer_finds_the_icon_beside_the_module(installed):
