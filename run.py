@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Sets the project up, shows it at work and tests it; needs nothing but Python.
 
-python3 run.py setup    makes .venv with pinned packages
-python3 run.py demo     registers a bundled pair, or: demo FIXED MOVING --preset ixi
-python3 run.py test     runs every test through CTest
+python3 run.py setup     makes .venv with pinned packages
+python3 run.py demo      registers a bundled pair, or: demo FIXED MOVING --preset ixi
+python3 run.py test      runs every test through CTest
+python3 run.py pictures  makes the pictures of the documentation
 """
 
 from __future__ import annotations
@@ -58,17 +59,13 @@ class SetupError(Exception):
 
 def main(arguments: list[str]) -> int:
     """Runs one command and returns its exit code: 0, 2 for what the user can mend, or the command's own."""
-    commands = {"setup": run_setup, "demo": run_demo, "test": run_tests}
+    commands = {"setup": run_setup, "demo": run_demo, "test": run_tests, "pictures": run_pictures}
     if not arguments or arguments[0] in ("-h", "--help"):
         print(__doc__.strip())
         return 0 if arguments else 2
-    if arguments[0] not in commands:
-        print(
-            f'run.py: there is no command "{arguments[0]}"; choose one of {", ".join(commands)}.',
-            file=sys.stderr,
-        )
-        return 2
     try:
+        if arguments[0] not in commands:
+            raise SetupError(f'there is no command "{arguments[0]}"; choose one of {", ".join(commands)}.')
         return commands[arguments[0]](arguments[1:])
     except SetupError as error:
         print(f"run.py: {error}", file=sys.stderr)
@@ -84,9 +81,8 @@ def main(arguments: list[str]) -> int:
 
 def run_setup(arguments: list[str]) -> int:
     """Makes .venv, or says that it is there."""
-    argparse.ArgumentParser(prog="run.py setup", description="Makes .venv with pinned packages.").parse_args(
-        arguments
-    )
+    parser = argparse.ArgumentParser(prog="run.py setup", description="Makes .venv with pinned packages.")
+    parser.parse_args(arguments)
     ensure_environment()
     print(f"Everything is set up in {VENV}.")
     return 0
@@ -110,14 +106,19 @@ def run_tests(arguments: list[str]) -> int:
     definitions = [f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}", f"-DPython3_EXECUTABLE={PYTHON}"]
     # Fresh, so that a moved checkout or another CMake's leftovers cannot get in the way.
     configure = [tool("cmake"), "--fresh", "-S", ROOT, "-B", BUILD, "-G", "Ninja", *definitions]
-    done = subprocess.run(
-        [str(part) for part in configure], capture_output=True, text=True, env=clean_environment()
-    )
+    command = [str(part) for part in configure]
+    done = subprocess.run(command, capture_output=True, text=True, env=clean_environment())
     if done.returncode:
         print(done.stdout + done.stderr, file=sys.stderr)
         raise SetupError(f"CMake could not configure the tests in {BUILD}; its message is above.")
     choice = ["--parallel", options.jobs, *(["-R", options.pattern] if options.pattern else [])]
     return call([tool("ctest"), "--test-dir", BUILD, "--output-on-failure", "--no-tests=error", *choice])
+
+
+def run_pictures(arguments: list[str]) -> int:
+    """Makes the pictures of the documentation; the arguments are those of Testing/Pictures/make.py."""
+    ensure_environment()
+    return call([PYTHON, ROOT / "Testing/Pictures/make.py", *arguments], cwd=Path.cwd())
 
 
 def ensure_environment() -> None:
@@ -189,9 +190,8 @@ def read_stamp() -> dict | None:
 def works(python: Path, code: str = "") -> bool:
     """Returns whether an interpreter is there and runs a line of code."""
     try:
-        done = subprocess.run(
-            [str(python), "-c", code], capture_output=True, timeout=60, env=clean_environment()
-        )
+        command = [str(python), "-c", code]
+        done = subprocess.run(command, capture_output=True, timeout=60, env=clean_environment())
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0

@@ -20,7 +20,7 @@ _LINES = (1.0, 0.45, 0.1)
 
 # Cells, arrows and contour samples along the longest side of the volume.
 _CELLS, _ARROWS, _SAMPLES = 26, 32, 110
-_FEWEST_ARROWS = 18
+_FEWEST_ARROWS = 15
 _CONTOURS = 4.5
 # Points of a grid cell's side; a line bends only there.
 _BENDS = 5

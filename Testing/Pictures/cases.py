@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from SACBRegistrationLib.imaging.foreground import foreground_mask
 from SACBRegistrationLib.imaging.grid import Grid
 from SACBRegistrationLib.imaging.phantom import make_phantom_pair
-from SACBRegistrationLib.imaging.phantom_transform import KnownTransform
+from SACBRegistrationLib.imaging.phantom_transform import KnownTransform, rotation
 from SACBRegistrationLib.imaging.warping import warp_volume
 from SACBRegistrationLib.presets import load_preset
 from SACBRegistrationLib.registration.register import register
@@ -19,7 +19,6 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 SOFT_TISSUE_HU = (-160.0, 240.0)
 _AIR_HU = -500.0
 _CT = "abdomen-totalsegmentator/example_ct.nii.gz"
-_MOST_BUMP = 22.0  # mm
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,7 @@ class Case:
         files: What must be there, relative to the shared folder.
         publishable: Whether the licence allows to publish pictures of warped images.
         window: Lowest and highest intensity shown; None takes those of each image.
+        pictures: Names of the pictures to make; None makes all.
         offset: From the middle of the anatomy to the point shown, LPS mm.
     """
 
@@ -46,6 +46,7 @@ class Case:
     files: tuple[str, ...] = ()
     publishable: bool = True
     window: tuple[float, float] | None = None
+    pictures: tuple[str, ...] | None = None
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
@@ -154,7 +155,16 @@ def _deformed_ct() -> tuple[sitk.Image, sitk.Image]:
     """Returns a CT and a copy of it on the same voxels, moved and deformed by a known transform."""
     fixed = sitk.Cast(sitk.ReadImage(str(SHARED / _CT)), sitk.sitkFloat32)
     grid = Grid.from_image(fixed)
-    truth = KnownTransform.random(np.random.default_rng(4), grid.center, _MOST_BUMP)
+    turn = rotation(np.array([0.4, 0.2, 1.0]), 5.0)
+    # As breathing does it: up and down most, forwards less, over wide parts of the trunk.
+    generator = np.random.default_rng(4)
+    truth = KnownTransform(
+        matrix=turn,
+        offset=grid.center - turn @ grid.center + np.array([9.0, -14.0, 6.0]),
+        centers=grid.center + generator.normal(size=(5, 3)) * (60.0, 40.0, 80.0),
+        heights=generator.normal(size=(5, 3)) * (3.0, 7.0, 12.0),
+        widths=generator.uniform(50.0, 70.0, 5),
+    )
     source = sitk.PhysicalPointSource(
         sitk.sitkVectorFloat64, grid.size, grid.origin, grid.spacing, grid.direction
     )
@@ -194,6 +204,7 @@ CASES = (
         _deformed_ct,
         (_CT,),
         window=SOFT_TISSUE_HU,
+        pictures=("overlay", "grid", "before_after"),
     ),
     Case(
         "abdomen",

@@ -70,6 +70,8 @@ def make_pictures(case, output: Path) -> None:
     with SliceViews() as views:
         stage = set_stage(pair, views)
         for name, draw in PICTURES.items():
+            if case.pictures is not None and name not in case.pictures:
+                continue
             if name == "clusters" and not stage.maps:
                 print("  no cluster maps: the preset has no network yet")
                 continue

@@ -12,6 +12,7 @@ from SACBRegistrationLib.pictures import style
 WIDTH = 1600
 MARGIN = 20
 GAP = 8
+_COLORS = 180
 _TITLE, _CAPTION, _SMALL = 30, 22, 18
 _LETTERS = {
     "Axial": ("R", "L", "A", "P"),
@@ -109,9 +110,16 @@ class Page:
         self._parts.append(part)
 
     def note(self, text: str) -> None:
-        """Adds a line of text."""
+        """Adds a line of text.
+
+        Raises:
+            ValueError: When it is too long for the page.
+        """
         part = _blank(_SMALL + 14)
-        ImageDraw.Draw(part).text((MARGIN, 4), text, style.MUTED, _font(_SMALL))
+        draw = ImageDraw.Draw(part)
+        if draw.textlength(text, _font(_SMALL)) > WIDTH - 2 * MARGIN:
+            raise ValueError(f"the line does not fit on the page: {text}")
+        draw.text((MARGIN, 4), text, style.MUTED, _font(_SMALL))
         self._parts.append(part)
 
     def save(self, path: Path) -> None:

@@ -48,8 +48,9 @@ def draw_grid(stage: Stage, path: Path) -> None:
         spacing = stage.deformation.GetDisplayNode().GetGridSpacingMm()
     page.note(
         f"A grid of {spacing:g} mm, regular in the aligned moving image, as it lands on the fixed image "
-        f"(without the affine part). {_lengths(stage)}"
+        "(without the affine part)."
     )
+    page.note(_lengths(stage))
     _finish(stage, page, path)
 
 
@@ -63,8 +64,9 @@ def draw_glyphs(stage: Stage, path: Path) -> None:
     _displacement_bar(stage, page)
     page.note(
         "Arrows point from a place of the aligned moving image to where it lands on the fixed image, "
-        f"without the affine part. {_lengths(stage)}"
+        "drawn in the plane of the view (without the affine part)."
     )
+    page.note(_lengths(stage))
     _finish(stage, page, path)
 
 
@@ -191,7 +193,7 @@ def _displacement_bar(stage: Stage, page: Page) -> None:
     low, high = stage.deformation.GetDisplayNode().GetScalarRange()
     colors, color = displacement_colors(low, high), [0.0, 0.0, 0.0]
     values = []
-    for value in np.linspace(low, high, 64):
+    for value in np.linspace(low, high, 40):
         colors.GetColor(value, color)
         values.append(list(color))
     ticks = [(place, f"{low + place * (high - low):.1f}") for place in (0, 0.25, 0.5, 0.75, 1)]

@@ -153,7 +153,7 @@ def test_unknown_command_and_help(tmp_path):
     assert start(folder).returncode == 2
     shown = start(folder, "--help")
     assert shown.returncode == 0
-    for command in ("setup", "demo", "test"):
+    for command in ("setup", "demo", "test", "pictures"):
         assert f"run.py {command}" in shown.stdout
 
 
