@@ -36,22 +36,12 @@ def add_segmentation(scene, masks: dict[str, sitk.Image], name="segmentation"):
 
 
 def add_surface_segmentation(scene, surfaces: dict[str, "vtk.vtkPolyData"], name="surfaces"):
-    """A segmentation that holds closed surfaces only; needs `conversion_rules`."""
+    """A segmentation that holds closed surfaces only."""
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.SetSourceRepresentationToClosedSurface()
     for title, surface in surfaces.items():
         assert node.AddSegmentFromClosedSurfaceRepresentation(surface, title, [1, 0, 0])
     return node
-
-
-def conversion_rules() -> None:
-    """Registers what Slicer's Segmentations module registers when Slicer starts."""
-    factory = slicer.vtkSegmentationConverterFactory.GetInstance()
-    for rule in (
-        slicer.vtkClosedSurfaceToBinaryLabelmapConversionRule(),
-        slicer.vtkBinaryLabelmapToClosedSurfaceConversionRule(),
-    ):
-        factory.RegisterConverterRule(rule)
 
 
 def sphere(center_lps, radius: float) -> "vtk.vtkPolyData":

@@ -117,3 +117,12 @@ def test_resample_uses_the_transform_from_grid_to_image():
         point = transform.TransformPoint(blank(grid).TransformIndexToPhysicalPoint(index))
         expected = image.EvaluateAtPhysicalPoint(point, sitk.sitkLinear)
         np.testing.assert_allclose(sampled[index], expected, atol=1e-3)
+
+
+def test_covering_takes_any_part_of_the_lattice(grid):
+    part = grid.covering(grid.to_lps(np.array([[-3.0, 2.4, 5.0], [1.0, 40.0, 5.0]])))
+    assert part.size == (5, 39, 1) and part.spacing == grid.spacing
+    np.testing.assert_allclose(part.origin, grid.to_lps((-3, 2, 5)), atol=1e-9)
+    whole = grid.covering(grid.corners(0))
+    assert whole.size == grid.size
+    np.testing.assert_allclose(whole.origin, grid.origin, atol=1e-9)

@@ -4,14 +4,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from mrml_fixtures import RAS, add_linear, distance, slicer
-from mrml_structures import add_segmentation, add_surface_segmentation, conversion_rules, sphere
+from mrml_structures import add_segmentation, add_surface_segmentation, sphere
 from oblique import oblique_grid, rotation
 from structure_fixtures import ball, box
 
 from SACBRegistrationLib.errors import UserError
-from SACBRegistrationLib.imaging.displacement import as_transform
-from SACBRegistrationLib.imaging.grid import Grid
-from SACBRegistrationLib.mrml.points import points_of
+from SACBRegistrationLib.mrml import structures
 from SACBRegistrationLib.mrml.structures import mask_of, structures_of
 from SACBRegistrationLib.mrml.transforms import displacement_to_grid_transform
 from SACBRegistrationLib.mrml.volumes import image_to_volume
@@ -164,7 +162,6 @@ def test_layers_of_different_lattices_unite_on_the_finer_one(scene):
 
 
 def test_surfaces_become_voxels_in_a_copy(scene):
-    conversion_rules()
     center = GRID.center
     node = add_surface_segmentation(scene, {"ball": sphere(center, 14.0)})
     (structure,) = structures_of(node)
@@ -177,18 +174,14 @@ def test_surfaces_become_voxels_in_a_copy(scene):
     assert len(points) * np.prod(structure.grid.spacing) == pytest.approx(4 / 3 * np.pi * 14**3, rel=0.02)
 
 
-def test_surfaces_that_cannot_become_voxels_are_refused(scene):
-    conversion_rules()
+def test_surfaces_that_cannot_become_voxels_are_refused(scene, monkeypatch):
     node = add_surface_segmentation(scene, {"ball": sphere(GRID.center, 14.0)})
-    factory = slicer.vtkSegmentationConverterFactory.GetInstance()
-    rule = slicer.vtkClosedSurfaceToBinaryLabelmapConversionRule()
-    factory.DisableRepresentation("Binary labelmap")
-    try:
-        with pytest.raises(UserError, match="create that representation"):
-            structures_of(node)
-    finally:
-        factory.RegisterConverterRule(rule)
-        conversion_rules()
+    slicer.vtkSegmentationConverterFactory.GetInstance().DisableRepresentation("Binary labelmap")
+    monkeypatch.setattr(structures, "ensure_conversion_rules", lambda: None)
+    with pytest.raises(UserError, match="create that representation"):
+        structures_of(node)
+    monkeypatch.undo()
+    assert len(structures_of(node)) == 1
 
 
 def add_labels(scene, values=None, colors=None):
@@ -258,53 +251,3 @@ def test_what_holds_nothing_is_refused(scene):
     hollow = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "hollow")
     with pytest.raises(UserError, match="no voxels"):
         structures_of(hollow)
-
-
-def test_points_are_found_by_their_labels_in_the_world(scene):
-    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "points")
-    places = np.random.default_rng(1).uniform(-50, 50, (4, 3))
-    for number, place in enumerate(places * RAS):
-        node.AddControlPoint(*place, f"P{number}")
-    node.SetNthControlPointPositionMissing(1)
-    node.UnsetNthControlPointPosition(2)
-    found = points_of(node)
-    assert list(found) == ["P0", "P3"]
-    assert distance(list(found.values()), places[[0, 3]]) < 1e-9
-    node.SetAndObserveTransformNodeID(add_linear(scene, POSE).GetID())
-    assert distance(list(points_of(node).values()), posed(places[[0, 3]])) < 1e-9
-
-
-def test_points_under_a_warping_transform_count_where_they_are_seen(scene):
-    values = np.random.default_rng(2).uniform(2, 9, (6, 6, 6, 3)).astype(np.float32)
-    field = sitk.GetImageFromArray(
-        np.ascontiguousarray(values.mean(axis=0, keepdims=True).repeat(6, 0)), True
-    )
-    field.SetSpacing((20.0, 20.0, 20.0))
-    warp = scene.AddNewNodeByClass("vtkMRMLGridTransformNode", "warp")
-    displacement_to_grid_transform(field, warp)
-    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "points")
-    world = np.array((40.0, 60.0, 40.0))
-    node.AddControlPoint(*(np.array(as_transform(field).TransformPoint(world)) * RAS), "A")
-    node.SetAndObserveTransformNodeID(warp.GetID())
-    assert distance(points_of(node)["A"], world) < 0.01
-
-
-def test_points_need_names_of_their_own_and_a_markups_node(scene):
-    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "points")
-    for x in (1, 2):
-        node.AddControlPoint(x, 0, 0, "A")
-    with pytest.raises(UserError, match='"points" has two points named "A"'):
-        points_of(node)
-    with pytest.raises(UserError, match='"scan" holds no points'):
-        points_of(scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "scan"))
-
-
-def test_covering_takes_any_part_of_the_lattice():
-    part = GRID.covering(GRID.to_lps(np.array([[-3.0, 2.4, 5.0], [1.0, 40.0, 5.0]])))
-    assert part.size == (5, 39, 1) and part.spacing == GRID.spacing
-    assert distance(part.to_lps((0, 0, 0)), GRID.to_lps((-3, 2, 5))) < 1e-9
-    assert GRID.covering(GRID.corners(0)) == Grid(GRID.size, GRID.spacing, part_origin(), GRID.direction)
-
-
-def part_origin():
-    return tuple(float(v) for v in GRID.to_lps((0, 0, 0)))
