@@ -1,0 +1,1 @@
+"""The parts of the test host; slicer_host.py is the way in."""
