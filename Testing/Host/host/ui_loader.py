@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from PySide6 import QtCore, QtUiTools, QtWidgets
 
 from host.catalogue import all_stand_ins
-from host.pythonqt.lookup import find_member, qt5, write_property
+from host.pythonqt.lookup import find_member, qt5, qt_base, write_property
 from host.pythonqt.signals import connect, normalized
 
 
@@ -115,7 +115,7 @@ def _connect(form: QtWidgets.QWidget, connection: ElementTree.Element) -> None:
     if found is None or found.kind not in ("method", "property", "signal"):
         raise UiError(f"{receiver} has no slot {slot}")
     declared = getattr(getattr(type(target), name, None), "host_signatures", None)
-    known = slot in declared if declared else target.metaObject().indexOfMethod(slot) >= 0
+    known = slot in declared if declared else qt_base(type(target)).staticMetaObject.indexOfMethod(slot) >= 0
     if not known:
         raise UiError(f"{receiver} has no slot {slot}")
     call, count = getattr(target, name), 0 if takes == ")" else takes.count(",") + 1

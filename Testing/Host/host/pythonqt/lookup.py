@@ -111,7 +111,8 @@ PLAIN = {"QString", "bool", "int", "double", "float"}
 
 def signatures_of_signal(native: Any, name: str) -> tuple[str, ...]:
     """All signatures of a native signal, the fullest first."""
-    meta = native.metaObject()
+    # The wrapper that metaObject() returns dies with the object, and takes the class's own one with it.
+    meta = qt_base(type(native)).staticMetaObject
     methods = [meta.method(index) for index in range(meta.methodCount())]
     signal = QtCore.QMetaMethod.MethodType.Signal
     found = [

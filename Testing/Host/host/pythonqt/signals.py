@@ -23,7 +23,7 @@ def _native_signature(native: Any, signature: str) -> str:
     if alias:
         return alias
     name = signature.split("(")[0]
-    if native.metaObject().indexOfSignal(signature) < 0 or qt5.is_newer(base, name):
+    if base.staticMetaObject.indexOfSignal(signature) < 0 or qt5.is_newer(base, name):
         known = ", ".join(signatures_of_signal(native, name)) or "none of this name"
         raise ValueError(f"{type(native).__name__} has no signal {signature}; it has: {known}")
     return signature
