@@ -28,6 +28,8 @@ def main(argv: list[str]) -> int:
         sys.stderr.write("usage: main.py FOLDER\n")
         return 2
     folder = Path(argv[0])
+    # What libraries put aside for themselves (torch makes a cache on import) goes with the folder, too.
+    os.environ.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder)))
     import faulthandler
     import signal
 

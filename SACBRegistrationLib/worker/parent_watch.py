@@ -51,8 +51,12 @@ def _input_ended(seconds: float) -> bool:
     if sys.platform == "win32":
         time.sleep(seconds)
         return _input_ended_on_windows()
-    readable, _, _ = select.select([_INPUT], [], [], seconds)
-    return bool(readable) and not os.read(_INPUT, 4096)
+    try:
+        readable, _, _ = select.select([_INPUT], [], [], seconds)
+        return bool(readable) and not os.read(_INPUT, 4096)
+    except OSError as error:
+        logger.debug("there is no standard input: %s", error)
+        return True
 
 
 def _input_ended_on_windows() -> bool:

@@ -1,7 +1,5 @@
 """What the tests of the worker share: jobs, waiting, and processes that behave as a test wants."""
 
-import gc
-import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -94,5 +92,5 @@ def temporary(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     monkeypatch.setenv("TMPDIR", str(folder))
     yield folder
-    gc.collect()
-    assert os.listdir(folder) == [], "a run left something behind"
+    left = [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
+    assert left == [], f"a run left {left} behind"
