@@ -42,6 +42,7 @@ class SlicerMrml:
         # Logics look for their files there and complain about missing folders.
         Path(home, "share", "ColorFiles").mkdir(parents=True, exist_ok=True)
         self.application_logic.SetMRMLScene(self.scene)
+        self._prepare_bundles(Path(home, "cache"))
         self.layout_logic = slicer.vtkMRMLLayoutLogic()
         self.layout_logic.SetMRMLApplicationLogic(self.application_logic)
         self.layout_logic.SetMRMLScene(self.scene)
@@ -50,6 +51,14 @@ class SlicerMrml:
         self.slice_logics = self._slice_logics()
         slicer.vtkMRMLSubjectHierarchyNode.ResolveSubjectHierarchy(self.scene)
         self.layout_logic.GetLayoutNode().SetViewArrangement(CONVENTIONAL_LAYOUT)
+
+    def _prepare_bundles(self, cache: Path) -> None:
+        """Gives the scene a folder to unpack .mrb files in."""
+        cache.mkdir(exist_ok=True)
+        self._remote_io = slicer.vtkMRMLRemoteIOLogic()
+        self._remote_io.GetCacheManager().SetRemoteCacheDirectory(str(cache))
+        self._remote_io.SetMRMLScene(self.scene)
+        self._remote_io.AddDataIOToScene()
 
     def _logic(self, kind: str) -> Any:
         logic = getattr(slicer, kind)()

@@ -157,11 +157,11 @@ class Host:
         return remove
 
     def clean(self) -> None:
-        """Ends all modules, empties the scene, forgets dialogs; raises what nobody has looked at yet.
+        """Ends all modules, empties the scene and forgets dialogs; raises what nobody has seen.
 
         Raises:
-            AssertionError: A function called by Qt raised, an error was shown that no test took, or a prepared
-                answer was not used.
+            AssertionError: A function called by Qt raised, an error was shown that no test took, or a
+                prepared answer was not used.
         """
         self._loader.unload_all()
         self.app.mrml.scene.Clear(0)

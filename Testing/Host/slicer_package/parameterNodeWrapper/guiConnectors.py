@@ -1,10 +1,16 @@
 """Widgets for parameters: who reads, writes and watches which widget."""
 
-import abc
-import dataclasses
 import enum
 import pathlib
 
+from .guiConnectorBases import (
+    Decimals,
+    GuiConnector,
+    SimpleConnector,
+    SingleStep,
+    connectors,
+    parameterNodeGuiConnector,
+)
 from .types import FloatRange
 from .util import findFirstAnnotation, isNodeOrUnionOfNodes, splitAnnotations, unannotatedType
 from .validators import Choice, Maximum, Minimum, RangeBounds, WithinRange
@@ -12,133 +18,17 @@ from .validators import Choice, Maximum, Minimum, RangeBounds, WithinRange
 SlicerPackParameterNamePropertyName = "SlicerPackParameterName"
 
 
-@dataclasses.dataclass(frozen=True)
-class Decimals:
-    """How many decimals the widget shows."""
-
-    value: int
-
-
-@dataclasses.dataclass(frozen=True)
-class SingleStep:
-    """How far one step of the widget goes."""
-
-    value: float
-
-
-class GuiConnector(abc.ABC):
-    """One widget that shows one parameter."""
-
-    def __init__(self):
-        self._callback = None
-
-    @staticmethod
-    @abc.abstractmethod
-    def canRepresent(widget, datatype) -> bool:
-        """Whether this class is for the widget and the type."""
-
-    @staticmethod
-    @abc.abstractmethod
-    def create(widget, datatype):
-        """Makes the connector."""
-
-    def onChanged(self, callback):
-        """Calls the function when the user changed the widget; None stops that."""
-        if self._callback is not None:
-            self._disconnect()
-        self._callback = callback
-        if callback is not None:
-            self._connect()
-
-    def changed(self):
-        """Tells of a change."""
-        if self._callback is not None:
-            self._callback()
-
-    @abc.abstractmethod
-    def _connect(self):
-        """Connects the widget's signal."""
-
-    @abc.abstractmethod
-    def _disconnect(self):
-        """Disconnects the widget's signal."""
-
-    @abc.abstractmethod
-    def widget(self):
-        """The widget."""
-
-    @abc.abstractmethod
-    def read(self):
-        """The value the widget shows."""
-
-    @abc.abstractmethod
-    def write(self, value) -> None:
-        """Shows a value."""
-
-
-_connectors: list[type] = []
-
-
-def parameterNodeGuiConnector(classtype=None):
-    """Class decorator: the connector takes part."""
-    if classtype is None:
-        return parameterNodeGuiConnector
-    _connectors.append(classtype)
-    return classtype
-
-
-class _Simple(GuiConnector):
-    """A widget of one of some classes with a signal and a property that holds the value."""
-
-    classes: tuple[str, ...] = ()
-    types: tuple[type, ...] = ()
-    signal = ""
-    value_property = ""
-
-    def __init__(self, widget, datatype):
-        super().__init__()
-        self._widget, self._datatype = widget, unannotatedType(datatype)
-
-    @classmethod
-    def canRepresent(cls, widget, datatype) -> bool:
-        plain = unannotatedType(datatype)
-        return any(widget.inherits(name) for name in cls.classes) and cls.fits(plain)
-
-    @classmethod
-    def fits(cls, plain) -> bool:
-        return isinstance(plain, type) and plain in cls.types
-
-    @classmethod
-    def create(cls, widget, datatype):
-        return cls(widget, datatype) if cls.canRepresent(widget, datatype) else None
-
-    def _connect(self):
-        self._widget.connect(self.signal, self.changed)
-
-    def _disconnect(self):
-        self._widget.disconnect(self.signal, self.changed)
-
-    def widget(self):
-        return self._widget
-
-    def read(self):
-        return self._datatype(getattr(self._widget, self.value_property))
-
-    def write(self, value) -> None:
-        setattr(self._widget, self.value_property, value)
-
-
 @parameterNodeGuiConnector
-class QCheckBoxToBoolConnector(_Simple):
+class QCheckBoxToBoolConnector(SimpleConnector):
     classes, types, signal, value_property = ("QCheckBox",), (bool,), "toggled(bool)", "checked"
 
 
 @parameterNodeGuiConnector
-class QCheckablePushButtonToBoolConnector(_Simple):
+class QCheckablePushButtonToBoolConnector(SimpleConnector):
     classes, types, signal, value_property = ("QPushButton",), (bool,), "toggled(bool)", "checked"
 
 
-class _Number(_Simple):
+class _Number(SimpleConnector):
     """Takes limits, decimals and step from the annotations."""
 
     def __init__(self, widget, datatype):
@@ -178,7 +68,7 @@ class QDoubleSpinBoxCtkSliderWidgetToFloatIntConnector(_Number):
 
 
 @parameterNodeGuiConnector
-class QComboBoxToEnumConnector(_Simple):
+class QComboBoxToEnumConnector(SimpleConnector):
     """Shows an enum's members by their label() or, without one, their names."""
 
     classes, signal = ("QComboBox",), "currentIndexChanged(int)"
@@ -203,7 +93,7 @@ class QComboBoxToEnumConnector(_Simple):
 
 
 @parameterNodeGuiConnector
-class QComboBoxToStringableConnector(_Simple):
+class QComboBoxToStringableConnector(SimpleConnector):
     """Shows the values of a Choice as text."""
 
     classes, types, signal = ("QComboBox",), (str, int, float, bool), "currentIndexChanged(int)"
@@ -228,12 +118,12 @@ class QComboBoxToStringableConnector(_Simple):
 
 
 @parameterNodeGuiConnector
-class QLineEditToStrConnector(_Simple):
+class QLineEditToStrConnector(SimpleConnector):
     classes, types, signal, value_property = ("QLineEdit",), (str,), "textChanged(QString)", "text"
 
 
 @parameterNodeGuiConnector
-class QLabelToStrConnector(_Simple):
+class QLabelToStrConnector(SimpleConnector):
     classes, types, signal, value_property = ("QLabel",), (str,), "", "text"
 
     def _connect(self):
@@ -243,12 +133,12 @@ class QLabelToStrConnector(_Simple):
 
 
 @parameterNodeGuiConnector
-class QTextEditPlainTextToStrConnector(_Simple):
+class QTextEditPlainTextToStrConnector(SimpleConnector):
     classes, types, signal, value_property = ("QTextEdit",), (str,), "textChanged()", "plainText"
 
 
 @parameterNodeGuiConnector
-class ctkPathLineEditToPathConnector(_Simple):
+class ctkPathLineEditToPathConnector(SimpleConnector):
     classes, signal, value_property = ("ctkPathLineEdit",), "currentPathChanged(QString)", "currentPath"
 
     @classmethod
@@ -265,7 +155,7 @@ class ctkDirectoryButtonToPathConnector(ctkPathLineEditToPathConnector):
 
 
 @parameterNodeGuiConnector
-class ctkRangeWidgetToRangeConnector(_Simple):
+class ctkRangeWidgetToRangeConnector(SimpleConnector):
     classes, types, signal = ("ctkRangeWidget",), (FloatRange,), "valuesChanged(double,double)"
 
     def __init__(self, widget, datatype):
@@ -282,7 +172,7 @@ class ctkRangeWidgetToRangeConnector(_Simple):
 
 
 @parameterNodeGuiConnector
-class qMRMLNodeComboBoxToNodeConnector(_Simple):
+class qMRMLNodeComboBoxToNodeConnector(SimpleConnector):
     classes, signal = ("qMRMLNodeComboBox",), "currentNodeChanged(vtkMRMLNode*)"
 
     @classmethod
@@ -302,7 +192,7 @@ def createGuiConnector(widget, datatype) -> GuiConnector:
     Raises:
         RuntimeError: No connector is for them.
     """
-    for candidate in reversed(_connectors):
+    for candidate in reversed(connectors):
         if candidate.canRepresent(widget, datatype):
             return candidate.create(widget, datatype)
     raise RuntimeError(f"no connector for a {widget.className()} and the type {datatype}")

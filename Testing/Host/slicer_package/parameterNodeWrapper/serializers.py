@@ -1,76 +1,16 @@
 """How values lie in a vtkMRMLScriptedModuleNode: parameters as text, nodes as node references."""
 
-import abc
 import enum
 import pathlib
 import typing
 
+from .serializerBases import Serializer, TextSerializer, ValidatedSerializer
 from .types import FloatRange
 from .util import isNodeOrUnionOfNodes, splitAnnotations
 from .validators import IsInstance, NotNone, extractValidators
 
 
-class Serializer(abc.ABC):
-    """Puts values of one type into a parameter node and gets them out."""
-
-    @staticmethod
-    @abc.abstractmethod
-    def canSerialize(type_) -> bool:
-        """Whether this class is for the type."""
-
-    @staticmethod
-    @abc.abstractmethod
-    def create(type_):
-        """Makes the serializer for the type."""
-
-    @abc.abstractmethod
-    def default(self):
-        """The value of a parameter without a default of its own."""
-
-    @abc.abstractmethod
-    def isIn(self, parameterNode, name: str) -> bool:
-        """Whether the node has the parameter."""
-
-    @abc.abstractmethod
-    def write(self, parameterNode, name: str, value) -> None:
-        """Puts the value in."""
-
-    @abc.abstractmethod
-    def read(self, parameterNode, name: str):
-        """Gets the value out."""
-
-    @abc.abstractmethod
-    def remove(self, parameterNode, name: str) -> None:
-        """Takes the parameter out."""
-
-    @staticmethod
-    def supportsCaching() -> bool:
-        return False
-
-
-class _Text(Serializer):
-    """A value that is one text."""
-
-    def isIn(self, parameterNode, name: str) -> bool:
-        return name in parameterNode.GetParameterNames()
-
-    def write(self, parameterNode, name: str, value) -> None:
-        parameterNode.SetParameter(name, self.text(value))
-
-    def read(self, parameterNode, name: str):
-        return self.value(parameterNode.GetParameter(name))
-
-    def remove(self, parameterNode, name: str) -> None:
-        parameterNode.UnsetParameter(name)
-
-    def text(self, value) -> str:
-        return str(value)
-
-    def value(self, text: str):
-        return text
-
-
-class NumberSerializer(_Text):
+class NumberSerializer(TextSerializer):
     def __init__(self, type):
         self.type = type
 
@@ -95,7 +35,7 @@ class NumberSerializer(_Text):
         return self.type(text)
 
 
-class StringSerializer(_Text):
+class StringSerializer(TextSerializer):
     @staticmethod
     def canSerialize(type_) -> bool:
         return type_ is str
@@ -108,7 +48,7 @@ class StringSerializer(_Text):
         return ""
 
 
-class PathSerializer(_Text):
+class PathSerializer(TextSerializer):
     def __init__(self, pathtype):
         self.type = pathtype
 
@@ -127,7 +67,7 @@ class PathSerializer(_Text):
         return self.type(text)
 
 
-class BoolSerializer(_Text):
+class BoolSerializer(TextSerializer):
     @staticmethod
     def canSerialize(type_) -> bool:
         return type_ is bool
@@ -143,7 +83,7 @@ class BoolSerializer(_Text):
         return text == "True"
 
 
-class EnumSerializer(_Text):
+class EnumSerializer(TextSerializer):
     def __init__(self, enum_):
         self.enum = enum_
 
@@ -165,7 +105,7 @@ class EnumSerializer(_Text):
         return self.enum[text]
 
 
-class FloatRangeSerializer(_Text):
+class FloatRangeSerializer(TextSerializer):
     @staticmethod
     def canSerialize(type_) -> bool:
         return type_ is FloatRange
@@ -258,41 +198,6 @@ class ListSerializer(Serializer):
         for index in range(length):
             self._elementSerializer.remove(parameterNode, self._paramName(name, index))
         parameterNode.UnsetParameter(self._lenName(name))
-
-
-class ValidatedSerializer(Serializer):
-    """A serializer that refuses wrong values."""
-
-    def __init__(self, serializer, validators):
-        self.serializer, self.validators = serializer, validators
-
-    @staticmethod
-    def canSerialize(type_) -> bool:
-        return False
-
-    @staticmethod
-    def create(type_):
-        raise TypeError("made for another serializer, not for a type")
-
-    def default(self):
-        return self.serializer.default()
-
-    def isIn(self, parameterNode, name):
-        return self.serializer.isIn(parameterNode, name)
-
-    def validate(self, value):
-        for validator in self.validators:
-            validator.validate(value)
-
-    def write(self, parameterNode, name, value):
-        self.validate(value)
-        self.serializer.write(parameterNode, name, value)
-
-    def read(self, parameterNode, name):
-        return self.serializer.read(parameterNode, name)
-
-    def remove(self, parameterNode, name):
-        self.serializer.remove(parameterNode, name)
 
 
 _serializers: list[type] = []
