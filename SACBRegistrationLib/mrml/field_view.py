@@ -19,11 +19,11 @@ _COLORS = ((0.35, 0.85, 1.0), (0.45, 1.0, 0.55), (1.0, 0.95, 0.3), (1.0, 0.55, 0
 _LINES = (1.0, 0.45, 0.1)
 
 # Cells, arrows and contour samples along the longest side of the volume.
-_CELLS, _ARROWS, _SAMPLES = 26, 32, 110
+_CELLS, _ARROWS, _SAMPLES = 26, 32, 90
 _FEWEST_ARROWS = 15
 _CONTOURS = 4.5
 # Points of a grid cell's side; a line bends only there.
-_BENDS = 5
+_BENDS = 3
 
 
 class FieldView(Enum):

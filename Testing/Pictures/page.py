@@ -134,10 +134,11 @@ class Page:
         for part in parts:
             page.paste(part, (0, y))
             y += part.height
-        # 256 well chosen colours look the same and take a third of the space; the legends' are among them.
-        chosen = page.quantize(256 - len(self._legend)).getpalette() + [
-            c for color in self._legend for c in color
-        ]
+        # Some well chosen colours look the same and take a third of the space. Greys and the legends' colours
+        # are among them, however small their part of the page is.
+        fixed = [*self._legend, *((grey, grey, grey) for grey in range(3, 256, 12))]
+        chosen = page.quantize(_COLORS - len(fixed)).getpalette()
+        chosen += [channel for color in fixed for channel in color]
         palette = Image.new("P", (1, 1))
         palette.putpalette(chosen)
         path.parent.mkdir(parents=True, exist_ok=True)
