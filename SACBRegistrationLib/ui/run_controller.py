@@ -85,7 +85,7 @@ class RunController:
         """
         if self.running:
             return
-        self._run, self._shown = None, None
+        self._run, self._shown, self._started = None, None, time.monotonic()
         self.outcome, self.error, self.log = None, None, ""
         self.cancelling = False
         try:
@@ -96,10 +96,10 @@ class RunController:
             return
         except Exception as error:
             logger.exception("The registration could not be started")
+            self.log = f"{type(error).__name__}: {error}"
             self._end("failed", "The registration could not be started; see the log for the reason.")
-            self.log = self.log or f"{type(error).__name__}: {error}"
             return
-        self.running, self._started = True, time.monotonic()
+        self.running = True
         self._changed()
         self._scheduler.repeat(self._look)
 

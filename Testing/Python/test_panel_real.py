@@ -1,0 +1,109 @@
+"""The panel with the real logic and worker process, on a phantom pair made small."""
+
+import os
+import signal
+import tempfile
+from pathlib import Path
+
+import pytest
+from panel_host import open_panel, process_events, process_until, slicer, stall_meter
+
+from SACBRegistrationLib.mrml.logic import SACBRegistrationLogic
+from SACBRegistrationLib.mrml.outputs import result_of
+from SACBRegistrationLib.ui.choices import Alignment
+from SACBRegistrationLib.ui.qt_process import QtProcess
+from SACBRegistrationLib.ui.sample_data import add_phantom_pair
+from SACBRegistrationLib.ui.self_test import small_phantom_pair
+
+MOST_STALL_MS = 100
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return small_phantom_pair()
+
+
+@pytest.fixture
+def started():
+    """Processes that the logic of the test started."""
+    return []
+
+
+@pytest.fixture
+def panel(pair, started, tmp_path, monkeypatch):
+    folder = tmp_path / "temporary é"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+    def launch():
+        started.append(QtProcess())
+        return started[-1]
+
+    with open_panel(make_logic=lambda scheduler: SACBRegistrationLogic(launch, scheduler)) as panel:
+        fixed, moving, *_ = add_phantom_pair(slicer.mrmlScene, pair)
+        panel.ui.fixedVolumeSelector.setCurrentNode(fixed)
+        panel.ui.movingVolumeSelector.setCurrentNode(moving)
+        panel.ui.refineCheckBox.checked = False
+        panel.parameters.alignment = Alignment.NONE
+        yield panel
+    assert not [process for process in started if process.is_running()]
+    assert not list(folder.iterdir()), "the run left files behind"
+
+
+def node_ids() -> set[str]:
+    scene = slicer.mrmlScene
+    return {scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes())}
+
+
+def run_to_end(panel):
+    process_until(lambda: not panel.controller.running, seconds=240)
+
+
+def test_from_apply_to_results_without_a_stall(panel):
+    process_events()
+    with stall_meter() as meter:
+        panel.ui.applyButton.click()
+        run_to_end(panel)
+    assert panel.controller.outcome == "done", panel.ui.statusLabel.text
+    result = result_of(panel.parameters.resultTransform)
+    assert result.report["local_ncc"]["after"] > result.report["local_ncc"]["before"]
+    assert len(result.clusterMaps) == 8 and result.table.GetNumberOfRows() >= 4
+    assert meter.longest_ms <= MOST_STALL_MS, meter.where
+
+
+def test_cancel_while_it_runs_and_run_again(panel):
+    before = node_ids()
+    panel.ui.applyButton.click()
+    process_until(lambda: panel.controller.status.fraction > 0.03, seconds=120)
+    panel.ui.applyButton.click()
+    process_until(lambda: not panel.controller.running, seconds=5)
+    assert panel.controller.outcome == "cancelled" and node_ids() == before
+    panel.ui.applyButton.click()
+    run_to_end(panel)
+    assert panel.controller.outcome == "done"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills by signal")
+def test_killed_worker(panel, started):
+    before = node_ids()
+    panel.ui.applyButton.click()
+    process_until(lambda: panel.controller.status.fraction > 0.03, seconds=120)
+    os.kill(started[-1].process_id(), signal.SIGKILL)
+    run_to_end(panel)
+    text = panel.ui.statusLabel.text
+    assert panel.controller.outcome == "failed" and text.endswith(".") and node_ids() == before
+    assert panel.ui.showLogButton.visible
+
+
+def test_weights_that_are_none(panel, tmp_path):
+    before = node_ids()
+    path = Path(tmp_path) / "text.pt"
+    path.write_text("no weights", encoding="utf-8")
+    panel.ui.weightsPath.currentPath = str(path)
+    panel.ui.applyButton.click()
+    run_to_end(panel)
+    assert panel.controller.outcome == "failed" and "text.pt" in panel.ui.statusLabel.text
+    assert node_ids() == before
+    panel.ui.showLogButton.click()
+    assert panel.log_dialog.text
