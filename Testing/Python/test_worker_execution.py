@@ -193,6 +193,14 @@ def test_number_types_that_slicer_stores(given, values, expected):
     assert (result[0, 1, 2], result[3, 0, 1]) == values
 
 
+def test_a_warped_image_is_written_in_such_a_type(tmp_path):
+    warped = sitk.Cast(blob_pair()[0] * 100, sitk.sitkInt64)
+    result, _ = run(tmp_path, Backend(warped=warped))
+    assert result.images["warped"].dtype == "int16"
+    written = sitk.GetArrayFromImage(read_through_simpleitk(result.images["warped"], tmp_path))
+    assert (written == sitk.GetArrayViewFromImage(warped)).all() and written.any()
+
+
 def test_only_what_was_asked_for_is_made(tmp_path):
     result, _ = run(tmp_path, Backend(), outputs=frozenset())
     assert set(result.images) == {"displacement_field"} and result.ranges == {}

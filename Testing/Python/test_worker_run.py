@@ -132,6 +132,17 @@ def test_a_run_that_is_not(script, body, sentence):
     assert len(status.log) < 1_100_000
 
 
+def test_a_process_that_has_ended_is_heard_to_the_end(script):
+    status = outcome(
+        script("""
+        for number in range(5000):
+            print(json.dumps({"type": "log", "level": "INFO", "text": f"{number:0100}"}))
+        write(); done(FIELD)
+    """)
+    )
+    assert status.state == "done" and f"{4999:0100}" in status.log
+
+
 def test_the_log_holds_what_a_crash_leaves(script):
     status = outcome(
         script("say(type='log', level='INFO', text='loading'); raise ValueError('no such thing')")
