@@ -17,7 +17,7 @@ def recipes() -> list[tuple[str, str]]:
     """Heading and code of every block."""
     found, heading = [], ""
     for part in re.split(
-        r"^(## .*|```python\n.*?^```)$", DOCUMENT.read_text(encoding="utf-8"), flags=re.M | re.S
+        r"^(## [^\n]*|```python\n.*?^```)$", DOCUMENT.read_text(encoding="utf-8"), flags=re.M | re.S
     ):
         if part.startswith("## "):
             heading = part[3:]
