@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from oblique import oblique_grid
+from small_pairs import same_geometry
 from worker_fixtures import put, read_through_simpleitk
 
 from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.imaging.grid import Grid
 from SACBRegistrationLib.worker.arrays import NUMBER_TYPES, ArrayFile, read_steps, write_steps
 from SACBRegistrationLib.worker.json_checks import parse_object
-from SACBRegistrationLib.worker.volumes import read_image
+from SACBRegistrationLib.worker.volumes import read_image, storable
 
 GRID = oblique_grid((7, 5, 4), left_handed=True)
 
@@ -173,3 +174,29 @@ def test_a_file_that_ends_early_while_it_is_read_is_said(tmp_path):
         list(read_steps(tmp_path / "a.raw", np.zeros((2, 3, 4), np.int16)))
     with pytest.raises(UserError, match="run it again"):
         list(read_steps(tmp_path / "b.raw", np.zeros((2, 3, 4), np.int16)))
+
+
+@pytest.mark.parametrize(
+    ("given", "values", "expected"),
+    [
+        (sitk.sitkUInt8, (0, 255), sitk.sitkUInt8),
+        (sitk.sitkInt16, (-1024, 3000), sitk.sitkInt16),
+        (sitk.sitkFloat32, (0.5, 7.25), sitk.sitkFloat32),
+        (sitk.sitkFloat64, (0.5, 7.25), sitk.sitkFloat64),
+        (sitk.sitkUInt32, (0, 2**32 - 1), sitk.sitkUInt32),
+        (sitk.sitkInt8, (-128, 127), sitk.sitkInt16),
+        (sitk.sitkInt64, (-1024, 3000), sitk.sitkInt16),
+        (sitk.sitkInt64, (-40_000, 3000), sitk.sitkInt32),
+        (sitk.sitkUInt64, (0, 2**32 - 1), sitk.sitkUInt32),
+        (sitk.sitkInt64, (-1, 2**40), sitk.sitkFloat64),
+    ],
+)
+def test_number_types_that_slicer_stores(given, values, expected):
+    grid = oblique_grid((4, 4, 4))
+    image = sitk.Image(grid.size, given)
+    image.SetOrigin(grid.origin)
+    image.SetDirection(grid.direction)
+    image[0, 1, 2], image[3, 0, 1] = values
+    result = storable(image)
+    assert result.GetPixelID() == expected and same_geometry(result, image)
+    assert (result[0, 1, 2], result[3, 0, 1]) == values
