@@ -53,5 +53,15 @@ class NodeFilter:
         """The offered nodes in the scene's order."""
         if scene is None:
             return []
+        # Every selector asks at every node that comes or goes: the scene looks through itself much faster.
+        found = [node for nodes in (_of_class(scene, kind) for kind in set(self.types)) for node in nodes]
+        accepted = {node.GetID() for node in found if self.accepts(node)}
+        if len(accepted) < 2 or len(self.types) == 1:
+            return [node for node in dict.fromkeys(found) if node.GetID() in accepted]
         everything = (scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes()))
-        return [node for node in everything if self.accepts(node)]
+        return [node for node in everything if node.GetID() in accepted]
+
+
+def _of_class(scene: Any, kind: str) -> list:
+    nodes = scene.GetNodesByClass(kind)
+    return [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
