@@ -24,17 +24,16 @@ class WayToWorld:
 
     def __init__(self, node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLTransformNode) -> None:
         parent = node.GetParentTransformNode()
-        up, down, last, first = (vtk.vtkGeneralTransform() for _ in range(4))
-        if parent is not None:
-            parent.GetTransformToWorld(up)
-            parent.GetTransformFromWorld(down)
-        transform.GetTransformToWorld(last)
-        transform.GetTransformFromWorld(first)
+        ups = [above for above in (parent, transform) if above is not None]
         self.to_world, self.from_world = vtk.vtkGeneralTransform(), vtk.vtkGeneralTransform()
-        for chain, parts in ((self.to_world, (up, last)), (self.from_world, (first, down))):
+        for chain in (self.to_world, self.from_world):
             chain.PostMultiply()
-            for part in parts:
-                chain.Concatenate(part)
+        for above, below in zip(ups, reversed(ups), strict=True):
+            up, down = vtk.vtkGeneralTransform(), vtk.vtkGeneralTransform()
+            above.GetTransformToWorld(up)
+            below.GetTransformFromWorld(down)
+            self.to_world.Concatenate(up)
+            self.from_world.Concatenate(down)
         self.own: np.ndarray | None = None
         self.matrix: np.ndarray | None = None
         if parent is None or parent.IsTransformToWorldLinear():
@@ -142,6 +141,7 @@ def _carry_layer(layer: slicer.vtkOrientedImageData, way: WayToWorld) -> None:
     if way.own is not None and _is_right_angled(way.own @ to_ras):
         lattice = way.own @ to_ras
     first, last = reached_box(box, to_ras, way.to_world, lattice)
+    lattice = lattice.copy()
     lattice[:, 3] = lattice @ np.array([*first, 1.0])
     result = reslice(
         layer, to_ras, way.from_world, lattice, tuple(last - first + 1), nearest=True, background=0

@@ -18,9 +18,8 @@ from SACBRegistrationLib.mrml.vtk_images import (
     ras_to_grid,
 )
 
-_SLAB_VOXELS = 2**22
-# A label map whose values span more than this is searched by sorting.
-_WIDEST_RANGE = 2**24
+# Voxels that lie less than this part of a voxel beside each other are the same.
+_SAME_LATTICE = 0.01
 
 
 @dataclass(frozen=True)
@@ -90,19 +89,33 @@ def mask_of(node: slicer.vtkMRMLNode) -> NodeStructure:
     if _kind(node) == "label map":
         array, grid = volume_view(node)
         return NodeStructure(node.GetName(), grid, array, None)
-    layers = {id(segment.array): segment for segment in _segments(node) if segment.array.any()}
+    every = {id(segment.array): segment for segment in _segments(node)}.values()
+    layers = [layer for layer in every if layer.array.any()]
     if not layers:
         raise UserError(f'"{node.GetName()}" covers nothing; choose another mask or leave it out.')
     if len(layers) == 1:
-        (layer,) = layers.values()
-        return NodeStructure(node.GetName(), layer.grid, layer.array, None)
-    finest = min((layer.grid for layer in layers.values()), key=lambda grid: np.prod(grid.spacing))
-    whole = finest.covering(np.concatenate([layer.grid.corners(0) for layer in layers.values()]))
-    union = np.zeros(whole.size[::-1], np.uint8)
-    for layer in layers.values():
-        image = array_to_image((layer.array != 0).astype(np.uint8), layer.grid)
-        union |= sitk.GetArrayFromImage(whole.resample(image, interpolator=sitk.sitkNearestNeighbor))
-    return NodeStructure(node.GetName(), whole, union, None)
+        return NodeStructure(node.GetName(), layers[0].grid, layers[0].array, None)
+    finest = min((layer.grid for layer in layers), key=lambda grid: np.prod(grid.spacing))
+    whole = finest.covering(np.concatenate([layer.grid.corners(0) for layer in layers]))
+    union = np.zeros(whole.size[::-1], bool)
+    for layer in layers:
+        _add_layer(union, whole, layer)
+    return NodeStructure(node.GetName(), whole, union.view(np.uint8), None)
+
+
+def _add_layer(union: np.ndarray, whole: Grid, layer: NodeStructure) -> None:
+    """Sets in `union`, which lies on the grid `whole`, what is not 0 in a layer."""
+    part, inside = layer.grid, layer.array != 0
+    first = whole.to_index(np.asarray(part.origin))
+    turned = abs(np.linalg.inv(whole.matrix) @ part.matrix - np.eye(3)) * np.asarray(part.size)
+    if abs(first - np.rint(first)).max() > _SAME_LATTICE or turned.max() > _SAME_LATTICE:
+        image = array_to_image(inside.astype(np.uint8), part)
+        part = whole.covering(part.corners(0))
+        inside = sitk.GetArrayFromImage(part.resample(image, interpolator=sitk.sitkNearestNeighbor)) != 0
+        first = whole.to_index(np.asarray(part.origin))
+    start = np.rint(first).astype(int)
+    region = tuple(slice(a, a + n) for a, n in zip(start, part.size, strict=True))
+    union[region[::-1]] |= inside
 
 
 def _kind(node: slicer.vtkMRMLNode) -> str:
@@ -171,16 +184,10 @@ def _labels(array: np.ndarray, node: slicer.vtkMRMLLabelMapVolumeNode) -> list[i
         raise UserError(
             f'The label map "{node.GetName()}" holds fractions; convert it to whole numbers first.'
         )
-    low, high = int(array.min()), int(array.max())
-    if high - low > _WIDEST_RANGE:
-        values = np.unique(array)
-    else:
-        present = np.zeros(high - low + 1, bool)
-        depth = max(1, _SLAB_VOXELS // array[0].size)
-        for start in range(0, len(array), depth):
-            present[array[start : start + depth].astype(np.int64) - low] = True
-        values = np.flatnonzero(present) + low
-    return [int(value) for value in values if value != 0]
+    # Neighbours mostly have the same value: only where it changes is there something to sort.
+    flat = array.reshape(-1)
+    starts = np.concatenate(([True], flat[1:] != flat[:-1]))
+    return [int(value) for value in np.unique(flat[starts]) if value != 0]
 
 
 def _label_name(node: slicer.vtkMRMLLabelMapVolumeNode, value: int) -> str:

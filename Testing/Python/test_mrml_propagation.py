@@ -202,3 +202,19 @@ def test_the_transforms_own_parent_counts(scene, transform, case):
     general = vtk.vtkGeneralTransform()
     transform.GetTransformToWorld(general)
     assert distance(positions(copy), by_slicer(general, case.mapped(fixed))) < 1e-6
+
+
+def test_what_lies_under_a_warping_transform_is_carried_from_where_it_is_seen(scene, transform, case):
+    fixed = case.points(3, margin=-2)
+    points = add_points(scene, case.mapped(fixed))
+    volume = add_volume(scene, smooth_image(case.moving_grid))
+    reference = add_volume(scene, smooth_image(case.fixed_grid), "fixed")
+    (expected,) = apply_transform(transform, [volume], reference=reference)
+    for node in (points, volume):
+        node.SetAndObserveTransformNodeID(transform.GetID())
+    turn = add_linear(scene, POSE)
+    reference.SetAndObserveTransformNodeID(turn.GetID())
+    copies = apply_transform(turn, [points, volume], reference=reference)
+    world = (fixed * RAS) @ POSE[:3, :3].T + POSE[:3, 3]
+    assert distance(positions(copies[0]), world * RAS) < 0.05
+    assert np.mean(abs(array_of(copies[1]) - array_of(expected)) > 0.1) < 1e-3

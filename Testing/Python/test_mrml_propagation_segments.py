@@ -114,3 +114,25 @@ def test_a_sheared_segmentation_gets_right_angled_voxels(scene, case):
         assert len(inside) * np.prod(structure.grid.spacing) == pytest.approx(
             4 / 3 * np.pi * radius**3 * np.linalg.det(shear[:3, :3]), rel=0.1
         )
+
+
+@pytest.mark.parametrize("layers", ["own", "shared"])
+def test_a_segmentation_under_a_warping_transform_is_carried_from_where_it_is_seen(
+    scene, transform, field, case, layers
+):
+    _, masks = segments(case)
+    node = add_segmentation(scene, masks)
+    if layers == "shared":
+        node.GetSegmentation().CollapseBinaryLabelmaps(False)
+    node.SetAndObserveTransformNodeID(transform.GetID())
+    (copy,) = apply_transform(add_linear(scene, POSE), [node])
+    back = sitk.AffineTransform(3)
+    back.SetMatrix(np.ravel(RAS[:, None] * POSE[:3, :3] * RAS))
+    back.SetTranslation(POSE[:3, 3] * RAS)
+    # SimpleITK applies the last one first.
+    both = sitk.CompositeTransform([as_transform(field), back.GetInverse()])
+    for structure, mask in zip(structures_of(copy), masks.values(), strict=True):
+        expected = warp_volume(mask, both, structure.grid, sitk.sitkNearestNeighbor)
+        inside = structure.array == structure.value
+        assert inside.sum() > 100
+        assert (inside != (sitk.GetArrayFromImage(expected) == 1)).sum() < 0.01 * inside.sum()
