@@ -1,11 +1,12 @@
 """Makes the pictures of the documentation: registers the pairs and renders Slicer's views of the results.
 
-python Testing/Pictures/make.py [--output docs/pictures] [--only phantom brain ct abdomen]
+python Testing/Pictures/make.py [--output docs/pictures] [--only panel phantom brain ct abdomen]
 """
 
 import argparse
 import importlib.util
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ for _folder in (_TESTING.parent, _TESTING):
 
 PICTURES = _TESTING.parent / "docs" / "pictures"
 UNPUBLISHED = "unpublished"
+PANEL = "panel"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,11 +41,15 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from Pictures.cases import CASES
 
-    unknown = set(options.only or ()) - {case.name for case in CASES}
-    if unknown:
-        print(f"There is no pair {', '.join(sorted(unknown))}.", file=sys.stderr)
+    names = {PANEL, *(case.name for case in CASES)}
+    wanted = set(options.only or names)
+    if not wanted <= names:
+        unknown = ", ".join(sorted(wanted - names))
+        print(f"There are no pictures of {unknown}; choose from {', '.join(sorted(names))}.", file=sys.stderr)
         return 2
-    chosen = [case for case in CASES if not options.only or case.name in options.only]
+    if PANEL in wanted:
+        draw_panel(options.output)
+    chosen = [case for case in CASES if case.name in wanted]
     missing = [name for case in chosen for name in case.missing]
     if missing:
         print(
@@ -54,6 +60,16 @@ def main(arguments: list[str] | None = None) -> int:
         if not case.missing:
             make_pictures(case, options.output)
     return 0
+
+
+def draw_panel(output: Path) -> None:
+    """Makes the pictures of the panel, in a process of their own."""
+    if importlib.util.find_spec("PySide6") is None:
+        print("Pictures of the panel are left out because the package PySide6 is missing.")
+        return
+    print("The panel, on two procedural heads (the sample pair)", flush=True)
+    command = [sys.executable, Path(__file__).with_name("panel.py"), output.resolve()]
+    subprocess.run([str(part) for part in command], check=True)
 
 
 def make_pictures(case, output: Path) -> None:

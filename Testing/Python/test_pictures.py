@@ -97,15 +97,16 @@ def test_without_shared_files_one_sentence_says_so_and_the_phantom_is_drawn(monk
     made = []
     monkeypatch.setattr(cases, "SHARED", tmp_path)
     monkeypatch.setattr(make, "make_pictures", lambda case, output: made.append((case.name, output)))
+    monkeypatch.setattr(make, "draw_panel", lambda output: made.append(("panel", output)))
     assert make.main(["--output", str(tmp_path)]) == 0
-    assert made == [("phantom", tmp_path)]
+    assert made == [("panel", tmp_path), ("phantom", tmp_path)]
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 and "brain-oasis/1000_t1.nii.gz" in lines[0] and lines[0].endswith(".")
 
 
 def test_unknown_pair_is_refused(capsys):
-    assert make.main(["--only", "knee"]) == 2
-    assert "no pair knee" in capsys.readouterr().err
+    assert make.main(["--only", "knee", "brain"]) == 2
+    assert "no pictures of knee" in capsys.readouterr().err
 
 
 def test_images_that_must_not_be_published_go_where_git_ignores_them():
