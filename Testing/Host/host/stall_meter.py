@@ -1,9 +1,8 @@
 """How long the main thread was away from its event loop."""
 
-import sys
-import threading
+import faulthandler
+import tempfile
 import time
-import traceback
 
 from PySide6 import QtCore
 
@@ -19,7 +18,7 @@ class StallMeter:
         longest_ms: The longest time without a beat.
         longest_cpu_ms: Processor time the main thread used in that time: much less means that the thread
             waited, or that the machine was busy with something else.
-        where: What the main thread did in the longest stall, when it was seen.
+        where: What the main thread did in the longest stall, innermost call first, when it was long enough.
     """
 
     def __init__(self, look_after_ms: float = 50.0) -> None:
@@ -27,38 +26,35 @@ class StallMeter:
         self.longest_cpu_ms = 0.0
         self.where = ""
         self._look_after = look_after_ms / 1000
-        self._seen: tuple[float, str] = (0.0, "")
-        self._stop = threading.Event()
-        self._main = threading.get_ident()
         self._timer = QtCore.QTimer()
         self._timer.setTimerType(QtCore.Qt.TimerType.PreciseTimer)
-        self._timer.timeout.connect(self._beat)
+        self._timer.timeout.connect(lambda: self._beat())
 
     def __enter__(self) -> "StallMeter":
+        # Not a Python thread: its garbage collection would delete Qt objects away from the main thread.
+        self._file = tempfile.TemporaryFile("w+")
         self._last, self._last_cpu = time.monotonic(), time.thread_time()
+        self._look_later()
         self._timer.start(BEAT_MS)
-        self._watcher = threading.Thread(target=self._watch, daemon=True)
-        self._watcher.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._beat()
         self._timer.stop()
-        self._stop.set()
-        self._watcher.join()
+        faulthandler.cancel_dump_traceback_later()
+        self._file.close()
+
+    def _look_later(self) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+        faulthandler.dump_traceback_later(self._look_after, file=self._file)
 
     def _beat(self) -> None:
         now, cpu = time.monotonic(), time.thread_time()
         if (now - self._last) * 1000 > self.longest_ms:
             self.longest_ms = (now - self._last) * 1000
             self.longest_cpu_ms = (cpu - self._last_cpu) * 1000
-            seen_at, text = self._seen
-            self.where = text if seen_at == self._last else ""
-        self._last, self._last_cpu = now, cpu
-
-    def _watch(self) -> None:
-        while not self._stop.wait(self._look_after / 4):
-            last = self._last
-            if time.monotonic() - last > self._look_after and self._seen[0] != last:
-                frame = sys._current_frames().get(self._main)
-                self._seen = (last, "".join(traceback.format_stack(frame)))
+            self._file.seek(0)
+            self.where = self._file.read()
+        self._look_later()
+        self._last, self._last_cpu = time.monotonic(), time.thread_time()

@@ -20,15 +20,17 @@ _NEWER = Path(__file__).with_name("newer_than_qt5.json")
 
 @functools.cache
 def _newer() -> dict[str, frozenset[str]]:
-    if not _NEWER.exists():
-        return {}
     return {name: frozenset(members) for name, members in json.loads(_NEWER.read_text()).items()}
 
 
 def is_newer(cls: type, name: str) -> bool:
     """Whether a class of PySide6 has a member that came after Qt 5.15."""
-    owner = next((base for base in cls.__mro__ if name in vars(base)), cls)
-    return name in _newer().get(owner.__name__, ())
+    for base in cls.__mro__:
+        if name in _newer().get(base.__name__, ()):
+            return True
+        if name in vars(base):
+            return False
+    return False
 
 
 def signal_alias(cls: type, signature: str) -> str | None:

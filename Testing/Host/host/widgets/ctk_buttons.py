@@ -81,13 +81,17 @@ class ctkCollapsibleButton(StandIn, QtWidgets.QAbstractButton):
     def childEvent(self, event) -> None:
         super().childEvent(event)
         child = event.child()
-        if (
-            self._collapsed
-            and event.added()
-            and isinstance(child, QtWidgets.QWidget)
-            and not child.isHidden()
-        ):
+        if not (self._collapsed and event.added() and isinstance(child, QtWidgets.QWidget)):
+            return
+        # A new widget counts as hidden until its layout shows it; only hide() makes that a wish.
+        wished = child.testAttribute(QtCore.Qt.WidgetAttribute.WA_WState_ExplicitShowHide)
+        if not (child.isHidden() and wished):
             self._hidden_here.append(child)
+            QtCore.QTimer.singleShot(0, self._hide_late)
+
+    def _hide_late(self) -> None:
+        # A child is hidden once its layout has shown it.
+        for child in self._hidden_here if self._collapsed else ():
             child.hide()
 
     def sizeHint(self) -> QtCore.QSize:
