@@ -9,7 +9,7 @@ _START_MS = 3000
 
 
 class QtProcess:
-    """A WorkerProcess over QProcess; its state changes while Qt processes events."""
+    """A WorkerProcess over QProcess."""
 
     def __init__(self) -> None:
         self._process: qt.QProcess | None = None
@@ -43,7 +43,10 @@ class QtProcess:
 
     def is_running(self) -> bool:
         """Returns whether it was started and has not ended."""
-        return self._process is not None and self._process.state() != qt.QProcess.NotRunning
+        if self._process is None or self._process.state() == qt.QProcess.NotRunning:
+            return False
+        # Looks without waiting: who asks in a loop may not let Qt process events in between.
+        return not self._process.waitForFinished(0)
 
     def exit_code(self) -> int | None:
         """Returns its exit code, None before its end, less than 0 when it was killed or crashed."""

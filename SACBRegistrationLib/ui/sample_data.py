@@ -88,7 +88,6 @@ def _structure_colors(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNod
     node.SetName("SACB phantom structures")
     node.SetTypeToUser()
     node.SetNumberOfColors(max(labels) + 1)
-    node.SetNamesInitialised(True)
     node.SetColor(0, "Background", 0.0, 0.0, 0.0, 0.0)
     for value, name in labels.items():
         # The golden angle keeps neighbouring structures apart in hue.

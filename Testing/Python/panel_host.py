@@ -57,6 +57,8 @@ def open_panel(
         widget.hide()
         widget.deleteLater()
         process_events()
+        if fresh:
+            slicer.mrmlScene.Clear(0)
 
 
 def add_volume(name: str) -> "slicer.vtkMRMLScalarVolumeNode":

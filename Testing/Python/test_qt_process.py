@@ -1,6 +1,7 @@
 """The worker's process and the steps beside Qt's event loop."""
 
 import itertools
+import signal
 import sys
 import time
 
@@ -76,10 +77,20 @@ def test_terminate_and_kill(process, files):
     process.terminate()
     time.sleep(0.1)
     process_until(lambda: True)
-    assert process.is_running()
+    assert process.is_running() and process.exit_code() is None
     process.kill()
     end(process)
     assert process.exit_code() < 0
+
+
+def test_end_is_seen_without_events(process, files):
+    start(process, files, WAITING)
+    wait_for(files, "ready")
+    process.kill()
+    until = time.monotonic() + 2
+    while process.is_running() and time.monotonic() < until:
+        time.sleep(0.005)
+    assert not process.is_running() and process.exit_code() == -signal.SIGKILL
 
 
 def test_command_that_does_not_exist(process, files):
