@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
+from SACBRegistrationLib.imaging.arrays import array_to_image
 from SACBRegistrationLib.imaging.grid import Grid
 from SACBRegistrationLib.imaging.phantom_anatomy import BrainAnatomy
 from SACBRegistrationLib.imaging.phantom_fields import Waves
 from SACBRegistrationLib.imaging.phantom_transform import KnownTransform, rotation
-from SACBRegistrationLib.imaging.tensors import array_to_image
 
 _MOST_BUMP = 8.0  # mm
 _FIXED_CENTER = np.array([14.0, -22.0, 31.0])  # LPS mm; scanners do not put the origin into the thalamus

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
+from SACBRegistrationLib.imaging.arrays import array_to_image
 from SACBRegistrationLib.imaging.grid import Grid
-from SACBRegistrationLib.imaging.tensors import array_to_image
 
 _TOLERANCE = 1e-7  # mm
 _MOST_STEPS = 100

@@ -4,6 +4,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
+from SACBRegistrationLib.imaging.arrays import array_to_image
 from SACBRegistrationLib.imaging.grid import Grid
 
 
@@ -16,19 +17,6 @@ def image_to_tensor(image: sitk.Image) -> torch.Tensor:
     axes = (2, 1, 0) if array.ndim == 3 else (3, 2, 1, 0)
     tensor = torch.from_numpy(np.ascontiguousarray(array.transpose(axes), dtype=np.float32))
     return tensor[None, None] if array.ndim == 3 else tensor[None]
-
-
-def array_to_image(array: np.ndarray, grid: Grid) -> sitk.Image:
-    """Returns [D, H, W] or [C, D, H, W] in (x, y, z) order as an image on `grid`, of the same number type."""
-    vector = array.ndim == 4
-    image = sitk.GetImageFromArray(
-        np.ascontiguousarray(array.transpose(3, 2, 1, 0) if vector else array.transpose(2, 1, 0)),
-        isVector=vector,
-    )
-    image.SetOrigin(grid.origin)
-    image.SetSpacing(grid.spacing)
-    image.SetDirection(grid.direction)
-    return image
 
 
 def tensor_to_image(tensor: torch.Tensor, grid: Grid) -> sitk.Image:
