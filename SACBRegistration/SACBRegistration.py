@@ -26,7 +26,7 @@ from SACBRegistrationLib.ui.qt_scheduler import QtScheduler
 from SACBRegistrationLib.ui.sample_data import register_sample_data
 from SACBRegistrationLib.ui.self_test import SelfTest
 
-DOCUMENTATION = "https://github.com/SACBRegistration/SACBRegistration/tree/main/docs"
+DOCUMENTATION = "https://github.com/SACBRegistration/SlicerSACBRegistration/tree/main/docs"
 
 
 class SACBRegistration(ScriptedLoadableModule):

@@ -49,5 +49,7 @@ def _display(volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLScalarVolu
     if display is None:
         display = volume.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
         display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
+        # Else it looks through all voxels at once, for a window that is replaced anyway.
+        display.SetAutoWindowLevel(False)
         volume.SetAndObserveDisplayNodeID(display.GetID())
     return display
