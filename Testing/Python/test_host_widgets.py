@@ -68,6 +68,8 @@ def test_a_selector_makes_renames_and_shows_nodes(host, selector):
     node = selector.addNode()
     assert selector.currentNode() is node and node.GetName() == "Warped"
     box = selector.findChild(qt.QComboBox)
+    host.process_events()
+    assert box.currentText == "Warped"
     node.SetName("other")
     assert box.currentText == "other"
     host.dialogs.answer("third")

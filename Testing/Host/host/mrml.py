@@ -51,6 +51,18 @@ class SlicerMrml:
         self.slice_logics = self._slice_logics()
         slicer.vtkMRMLSubjectHierarchyNode.ResolveSubjectHierarchy(self.scene)
         self.layout_logic.GetLayoutNode().SetViewArrangement(CONVENTIONAL_LAYOUT)
+        self._own = {node.GetID() for node in self._nodes()}
+
+    def _nodes(self) -> list:
+        return [self.scene.GetNthNode(index) for index in range(self.scene.GetNumberOfNodes())]
+
+    def clear(self) -> None:
+        """Leaves the nodes the application made: closing a scene keeps the singletons that modules made."""
+        self.scene.Clear(0)
+        for node in self._nodes():
+            if node.IsA("vtkMRMLScriptedModuleNode") and node.GetID() not in self._own:
+                self.scene.RemoveNode(node)
+        self.layout_logic.GetLayoutNode().SetViewArrangement(CONVENTIONAL_LAYOUT)
 
     def _prepare_bundles(self, cache: Path) -> None:
         """Gives the scene a folder to unpack .mrb files in."""

@@ -164,7 +164,7 @@ class Host:
                 prepared answer was not used.
         """
         self._loader.unload_all()
-        self.app.mrml.scene.Clear(0)
+        self.app.mrml.clear()
         self.app.processEvents()
         errors = [item.text for item in dialogs.shown if item.kind == "errorDisplay"]
         unused = dialogs.unused_answers

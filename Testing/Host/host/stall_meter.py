@@ -18,7 +18,7 @@ class StallMeter:
         longest_ms: The longest time without a beat.
         longest_cpu_ms: Processor time the main thread used in that time: much less means that the thread
             waited, or that the machine was busy with something else.
-        where: What the main thread did in the longest stall, innermost call first, when it was long enough.
+        where: What the main thread did in the longest stall, innermost call last, when it was long enough.
     """
 
     def __init__(self, look_after_ms: float = 50.0) -> None:
@@ -55,6 +55,7 @@ class StallMeter:
             self.longest_ms = (now - self._last) * 1000
             self.longest_cpu_ms = (cpu - self._last_cpu) * 1000
             self._file.seek(0)
-            self.where = self._file.read()
+            calls = [line for line in self._file.read().splitlines() if line.startswith("  File")]
+            self.where = "\n".join(reversed(calls))
         self._look_later()
         self._last, self._last_cpu = time.monotonic(), time.thread_time()

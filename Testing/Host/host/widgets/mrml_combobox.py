@@ -3,13 +3,13 @@
 from typing import Any
 
 import slicer
-import vtk
-from PySide6 import QtCore, QtWidgets
+from PySide6 import QtWidgets
 
 from host.dialogs import dialogs
 from host.pythonqt.members import StandIn, host_property, host_signal, slot
 from host.scene_watch import Observers
 from host.widgets.node_filter import NodeFilter
+from host.widgets.node_list import Entries, NodeList
 
 SCENE_EVENTS = (
     "NodeAddedEvent",
@@ -18,8 +18,6 @@ SCENE_EVENTS = (
     "EndImportEvent",
     "EndCloseEvent",
 )
-NODE_ROLE = QtCore.Qt.ItemDataRole.UserRole
-ACTION_ROLE = NODE_ROLE + 1
 
 
 def flag(name: str) -> host_property:
@@ -59,9 +57,9 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
         self._base_name, self._none_display = "", "None"
         self._scene: Any = None
         self._current: Any = None
-        self._observers, self._node_observers = Observers(self), Observers(self)
-        self._box = QtWidgets.QComboBox(self)
-        self._box.setSizePolicy(QtWidgets.QSizePolicy.Policy.Expanding, QtWidgets.QSizePolicy.Policy.Fixed)
+        self._observers = Observers(self)
+        self._nodes: list = []
+        self._box = NodeList(self)
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._box)
@@ -144,6 +142,8 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
         if scene is not None:
             for name in SCENE_EVENTS:
                 self._observers.watch(scene, getattr(slicer.vtkMRMLScene, name), self._refill)
+            for name, function in (("NodeAddedEvent", self._added), ("NodeRemovedEvent", self._removed)):
+                self._observers.watch(scene, getattr(slicer.vtkMRMLScene, name), function, with_object=True)
         self._refill()
 
     @slot("mrmlScene()")
@@ -224,62 +224,54 @@ class qMRMLNodeComboBox(StandIn, QtWidgets.QWidget):
 
     def _make_current(self, node: Any) -> None:
         changed, self._current = node is not self._current, node
-        self._show()
+        self._box.show_current(node)
         if changed:
             self.currentNodeChanged.emit(node)
             self.currentNodeChanged.emit(node is not None, signature="currentNodeChanged(bool)")
             self.currentNodeIDChanged.emit(self.currentNodeID)
 
-    def _refill(self) -> None:
-        if self._scene is not None and self._scene.IsBatchProcessing():
-            return
-        nodes = self._filter.nodes(self._scene)
-        self._node_observers.clear()
-        self._box.clear()
-        if self._flags["none"] or not nodes:
-            self._box.addItem(self._none_display if self._flags["none"] else "Select a node", None)
-        for node in nodes:
-            self._box.addItem(node.GetName() or "", node.GetID())
-            self._node_observers.watch(node, vtk.vtkCommand.ModifiedEvent, self._rename_entries)
-        actions = [name for name in ("add", "rename", "remove") if self._flags[name]]
-        if actions and self._scene is not None:
-            self._box.insertSeparator(self._box.count())
-        for name in actions if self._scene is not None else ():
-            self._add_action(name)
-        gone = not any(self._current is node for node in nodes)
-        # Like Slicer, a selector without "None" always has a node when there is one to have.
-        if gone:
-            self._make_current(None if self._flags["none"] or not nodes else nodes[0])
-        self._show()
+    def _added(self, node: Any) -> None:
+        if not self._scene.IsBatchProcessing() and self._filter.accepts(node):
+            self._offer([*self._nodes, node])
 
-    def _add_action(self, name: str) -> None:
+    def _removed(self, node: Any) -> None:
+        if any(node is other for other in self._nodes) and not self._scene.IsBatchProcessing():
+            self._offer([other for other in self._nodes if other is not node])
+
+    def _refill(self) -> None:
+        if self._scene is None or not self._scene.IsBatchProcessing():
+            self._offer(self._filter.nodes(self._scene))
+
+    def _offer(self, nodes: list) -> None:
+        self._nodes = nodes
+        self._box.show_later(self._entries)
+        # Like Slicer, a selector without "None" always has a node when there is one to have.
+        if not any(self._current is node for node in nodes):
+            self._make_current(None if self._flags["none"] or not nodes else nodes[0])
+
+    def _entries(self) -> Entries:
+        empty = self._none_display if self._flags["none"] else "Select a node" if not self._nodes else None
         kind = self._filter.label(self._filter.types[0]) if self._filter.types else "node"
         texts = {
             "add": f"Create new {kind}",
             "rename": "Rename current node…",
             "remove": "Delete current node",
         }
-        self._box.addItem(texts[name])
-        self._box.setItemData(self._box.count() - 1, name, ACTION_ROLE)
-
-    def _rename_entries(self) -> None:
-        names = {node.GetID(): node.GetName() or "" for node in self._filter.nodes(self._scene)}
-        for row in range(self._box.count()):
-            name = names.get(self._box.itemData(row))
-            if name is not None and name != self._box.itemText(row):
-                self._box.setItemText(row, name)
-
-    def _show(self) -> None:
-        row = self._box.findData(self._current.GetID()) if self._current is not None else 0
-        self._box.setCurrentIndex(row)
+        allowed = {
+            name: text for name, text in texts.items() if self._flags[name] and self._scene is not None
+        }
+        return Entries(empty, self._nodes, allowed, self._current)
 
     def _chosen(self, row: int) -> None:
-        action = self._box.itemData(row, ACTION_ROLE)
+        action = self._box.action(row)
         if action:
-            self._show()
-            {"add": self.addNode, "rename": self.renameCurrentNode, "remove": self.removeCurrentNode}[
-                action
-            ]()
+            self._box.show_current(self._current)
+            actions = {
+                "add": self.addNode,
+                "rename": self.renameCurrentNode,
+                "remove": self.removeCurrentNode,
+            }
+            actions[action]()
             return
         self.setCurrentNodeID(self._box.itemData(row) or "")
         self.nodeActivated.emit(self._current)
