@@ -2,17 +2,13 @@
 
 import os
 import signal
-import tempfile
 from pathlib import Path
 
 import pytest
-from panel_host import open_panel, process_events, process_until, slicer, stall_meter
+from panel_host import process_events, process_until, stall_meter
+from real_panel import node_ids, real_panel, run_to_end
 
-from SACBRegistrationLib.mrml.logic import SACBRegistrationLogic
 from SACBRegistrationLib.mrml.outputs import result_of
-from SACBRegistrationLib.ui.choices import Alignment
-from SACBRegistrationLib.ui.qt_process import QtProcess
-from SACBRegistrationLib.ui.sample_data import add_phantom_pair
 from SACBRegistrationLib.ui.self_test import small_phantom_pair
 
 MOST_STALL_MS = 100
@@ -31,33 +27,8 @@ def started():
 
 @pytest.fixture
 def panel(pair, started, tmp_path, monkeypatch):
-    folder = tmp_path / "temporary é"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-
-    def launch():
-        started.append(QtProcess())
-        return started[-1]
-
-    with open_panel(make_logic=lambda scheduler: SACBRegistrationLogic(launch, scheduler)) as panel:
-        fixed, moving, *_ = add_phantom_pair(slicer.mrmlScene, pair)
-        panel.ui.fixedVolumeSelector.setCurrentNode(fixed)
-        panel.ui.movingVolumeSelector.setCurrentNode(moving)
-        panel.ui.refineCheckBox.checked = False
-        panel.parameters.alignment = Alignment.NONE
+    with real_panel(pair, tmp_path / "temporary é", monkeypatch, started) as panel:
         yield panel
-    assert not [process for process in started if process.is_running()]
-    assert not list(folder.iterdir()), "the run left files behind"
-
-
-def node_ids() -> set[str]:
-    scene = slicer.mrmlScene
-    return {scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes())}
-
-
-def run_to_end(panel):
-    process_until(lambda: not panel.controller.running, seconds=240)
 
 
 def test_from_apply_to_results_without_a_stall(panel):
