@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-from SACBRegistrationLib.presets import load_preset
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
@@ -19,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs the command and returns the exit code."""
     from SACBRegistrationLib.network.conversion import convert_checkpoint
+    from SACBRegistrationLib.presets import load_preset
 
     preset = load_preset(args.preset)
     path = convert_checkpoint(

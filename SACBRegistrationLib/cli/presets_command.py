@@ -1,8 +1,10 @@
 """`sacb-registration presets`: lists the presets."""
 
 import argparse
+from typing import TYPE_CHECKING
 
-from SACBRegistrationLib.presets import Preset, list_presets, load_preset
+if TYPE_CHECKING:
+    from SACBRegistrationLib.presets import Preset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,6 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the command and returns the exit code."""
+    from SACBRegistrationLib.presets import list_presets, load_preset
+
     if args.preset:
         preset = load_preset(args.preset)
         print(_line(preset))
@@ -24,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _line(preset: Preset) -> str:
+def _line(preset: "Preset") -> str:
     size = "x".join(str(side) for side in preset.size)
     weights = preset.weights_path
     have = "no weights" if weights is None else f"weights {weights.name}"

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from SACBRegistrationLib.cli.progress_bar import progress_bar
-from SACBRegistrationLib.presets import load_preset
 
 PRESET_STEPS = "preset"
 """Value of --refine without a number."""
@@ -69,6 +68,7 @@ def register_files(args: argparse.Namespace):
         CancelledError: When interrupted; nothing has been written.
     """
     from SACBRegistrationLib.imaging.reading import read_labels, read_mask, read_transform, read_volume
+    from SACBRegistrationLib.presets import load_preset
     from SACBRegistrationLib.registration import register
     from SACBRegistrationLib.registration.saving import check_output_folder
 

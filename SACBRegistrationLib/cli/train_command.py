@@ -6,7 +6,6 @@ from pathlib import Path
 
 from SACBRegistrationLib.cli.progress_bar import progress_bar
 from SACBRegistrationLib.errors import UserError
-from SACBRegistrationLib.presets import load_preset
 from SACBRegistrationLib.progress import Progress
 
 
@@ -52,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the command and returns the exit code."""
+    from SACBRegistrationLib.presets import load_preset
     from SACBRegistrationLib.training.settings import TrainingSettings
     from SACBRegistrationLib.training.train import train
 
