@@ -23,6 +23,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/imaging/alignment.py
   SACBRegistrationLib/imaging/alignment_levels.py
   SACBRegistrationLib/imaging/alignment_search.py
+  SACBRegistrationLib/imaging/arrays.py
   SACBRegistrationLib/imaging/cluster_maps.py
   SACBRegistrationLib/imaging/dicom.py
   SACBRegistrationLib/imaging/displacement.py
