@@ -1,6 +1,5 @@
 """The module SACB Registration of 3D Slicer; what it does lies in the package SACBRegistrationLib."""
 
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -13,10 +12,12 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 
-if importlib.util.find_spec("SACBRegistrationLib") is None:
-    # Installed it lies beside this file, in the source tree one folder up.
-    _here = Path(__file__).resolve().parent
-    sys.path.append(str(_here if (_here / "SACBRegistrationLib").is_dir() else _here.parent))
+# The library lies beside this file when installed, one folder up in the source tree. It comes first: Slicer's
+# Python may hold another version of the package, or what an editable installation leaves of one.
+_here = Path(__file__).resolve().parent
+_home = str(_here if (_here / "SACBRegistrationLib").is_dir() else _here.parent)
+if _home not in sys.path:
+    sys.path.insert(0, _home)
 
 from SACBRegistrationLib.mrml.logic import SACBRegistrationLogic as _Logic
 from SACBRegistrationLib.resources import icon_file, ui_file
