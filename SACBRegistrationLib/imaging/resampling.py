@@ -2,6 +2,7 @@
 
 import numpy as np
 import SimpleITK as sitk
+import torch
 
 from SACBRegistrationLib.imaging.grid import Grid
 from SACBRegistrationLib.imaging.linear import affine_part
@@ -36,14 +37,37 @@ def smoothing_sigma(source: Grid, target: Grid, transform: sitk.Transform | None
 def smooth(image: sitk.Image, sigma: np.ndarray) -> sitk.Image:
     """Convolves with a Gaussian whose standard deviations (mm) differ per index axis; returns float32."""
     image = sitk.Cast(image, sitk.sitkFloat32)
-    for axis, (width, spacing) in enumerate(zip(sigma, image.GetSpacing(), strict=True)):
-        if width < _NEGLIGIBLE_SIGMA * spacing or image.GetSize()[axis] < 2:
-            continue
-        variance = [0.0, 0.0, 0.0]
-        variance[axis] = float(width) ** 2
-        # A truncated kernel is exact also below one voxel, where the recursive filter is not.
-        image = sitk.DiscreteGaussian(image, variance, maximumKernelWidth=64, maximumError=0.005)
-    return image
+    weights = [
+        _smoothing_matrix(size, spacing, float(width))
+        if size > 1 and width >= _NEGLIGIBLE_SIGMA * spacing
+        else None
+        for size, spacing, width in zip(image.GetSize(), image.GetSpacing(), sigma, strict=True)
+    ]
+    if all(matrix is None for matrix in weights):
+        return image
+    values = torch.from_numpy(sitk.GetArrayFromImage(image))
+    x, y, z = weights
+    if x is not None:
+        values = values @ x.T
+    if y is not None:
+        values = y @ values
+    if z is not None:
+        values = (z @ values.flatten(1)).view(values.shape)
+    smoothed = sitk.GetImageFromArray(values.numpy())
+    smoothed.CopyInformation(image)
+    return smoothed
+
+
+def _smoothing_matrix(size: int, spacing: float, width: float) -> torch.Tensor:
+    """Returns the [size, size] weights of SimpleITK's Gaussian along an axis, read off its effect on points.
+
+    Products with it take a sixth of the time that the filter takes on the volume. The filter's truncated
+    kernel is exact also below one voxel, where the recursive one is not.
+    """
+    points = sitk.GetImageFromArray(np.eye(size, dtype=np.float32))
+    points.SetSpacing((spacing, 1.0))
+    spread = sitk.DiscreteGaussian(points, (width**2, 0.0), maximumKernelWidth=64, maximumError=0.005)
+    return torch.from_numpy(sitk.GetArrayFromImage(spread).T.copy())
 
 
 def resample(

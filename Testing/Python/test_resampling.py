@@ -69,6 +69,17 @@ def test_smoothing_has_the_asked_width_along_each_axis_in_mm():
     np.testing.assert_allclose(widths, sigma, atol=0.15)
 
 
+@pytest.mark.parametrize("sigma", [(0.4, 0.9, 2.0), (3.0, 0.0, 0.8), (0.0, 6.0, 0.0)])
+def test_smoothing_is_simpleitks_gaussian_up_to_the_border(sigma):
+    noise = np.random.default_rng(4).normal(size=FINE.size).astype(np.float32)
+    image = array_to_image(noise, FINE)
+    expected = sitk.DiscreteGaussian(image, [s**2 for s in sigma], maximumKernelWidth=64, maximumError=0.005)
+    found = smooth(image, np.array(sigma))
+    assert Grid.from_image(found) == FINE
+    np.testing.assert_allclose(values_of(found), values_of(expected), atol=1e-5)
+    np.testing.assert_array_equal(values_of(image), noise)
+
+
 def test_checkerboard_does_not_alias():
     board = (np.indices(FINE.size).sum(axis=0) % 2 * 100).astype(np.float32)
     target = replace(
