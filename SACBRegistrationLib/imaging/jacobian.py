@@ -39,7 +39,8 @@ def jacobian_determinant(displacement_field: sitk.Image) -> sitk.Image:
     """Returns det(dT/dx) = det(I + du/dx) of T(x) = x + u(x), as a volume ratio without unit.
 
     Derivatives are central differences between neighbouring nodes (one-sided at the border) taken along the
-    index axes and turned into LPS by the inverse of the grid's matrix: du/dx = du/dindex matrix^-1.
+    index axes and turned into LPS by the inverse of the grid's matrix: du/dx = du/dindex matrix^-1, so that
+    det(I + du/dx) = det(matrix + du/dindex) / det(matrix).
     SimpleITK's DisplacementFieldJacobianDeterminant leaves the turn out and is right for unrotated grids
     alone.
 
@@ -51,18 +52,20 @@ def jacobian_determinant(displacement_field: sitk.Image) -> sitk.Image:
     """
     grid = Grid.from_image(displacement_field)
     field = sitk.GetArrayViewFromImage(displacement_field)
-    to_index = np.linalg.inv(grid.matrix).astype(np.float32)
+    matrix = grid.matrix.astype(np.float32)
     result = np.empty(field.shape[:3], np.float32)
     depth = max(1, _SLAB_VOXELS // (grid.size[0] * grid.size[1]))
     for start in range(0, grid.size[2], depth):
         stop = min(start + depth, grid.size[2])
         low, high = max(start - 1, 0), min(stop + 1, grid.size[2])
-        slab = np.asarray(field[low:high], dtype=np.float32)
+        # Components first: the arithmetic below then runs over contiguous memory.
+        slab = np.ascontiguousarray(np.moveaxis(field[low:high], -1, 0), dtype=np.float32)
         keep = slice(start - low, stop - low)
-        z, y, x = (np.gradient(slab, axis=axis)[keep] for axis in range(3))
-        # [..., component, index axis] @ [index axis, LPS axis]
-        gradient = np.stack((x, y, z), axis=-1) @ to_index
-        result[start:stop] = _determinant(gradient + np.eye(3, dtype=np.float32))
+        z, y, x = (np.gradient(slab, axis=axis)[:, keep] for axis in (1, 2, 3))
+        for column, derivative in enumerate((x, y, z)):
+            derivative += matrix[:, column, None, None, None]
+        result[start:stop] = _determinant((x, y, z))
+    result /= np.linalg.det(grid.matrix)
     image = sitk.GetImageFromArray(result)
     image.CopyInformation(displacement_field)
     return image
@@ -125,10 +128,11 @@ def folding_percent(
     ).folding_percent
 
 
-def _determinant(m: np.ndarray) -> np.ndarray:
-    """Returns the determinants of [..., 3, 3] matrices."""
+def _determinant(columns: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+    """Returns the determinants of 3x3 matrices given by their columns, each [3, ...]."""
+    a, b, c = columns
     return (
-        m[..., 0, 0] * (m[..., 1, 1] * m[..., 2, 2] - m[..., 1, 2] * m[..., 2, 1])
-        - m[..., 0, 1] * (m[..., 1, 0] * m[..., 2, 2] - m[..., 1, 2] * m[..., 2, 0])
-        + m[..., 0, 2] * (m[..., 1, 0] * m[..., 2, 1] - m[..., 1, 1] * m[..., 2, 0])
+        a[0] * (b[1] * c[2] - c[1] * b[2])
+        - b[0] * (a[1] * c[2] - c[1] * a[2])
+        + c[0] * (a[1] * b[2] - b[1] * a[2])
     )

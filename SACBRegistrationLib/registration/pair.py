@@ -65,7 +65,9 @@ def prepare_image(
         anatomy = sitk.And(anatomy, mask)
         if not sitk.GetArrayViewFromImage(anatomy).any():
             raise UserError(f"The {role} mask holds no anatomy; check that it belongs to the {role} image.")
-    normalized = normalize(checked, normalization, mask)
+    # Without a mask the anatomy is what percentiles are taken of; finding it twice would take as long again.
+    inside = anatomy if mask is None and normalization.kind == "percentile" else mask
+    normalized = normalize(checked, normalization, inside)
     return PreparedImage(image, Grid.from_image(image), normalized, anatomy, mask, labels)
 
 
