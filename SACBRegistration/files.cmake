@@ -79,8 +79,11 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/network/flow.py
   SACBRegistrationLib/network/layers.py
   SACBRegistrationLib/network/matching.py
+  SACBRegistrationLib/network/precision.py
   SACBRegistrationLib/network/sacb_net.py
   SACBRegistrationLib/network/spatial_awareness.py
+  SACBRegistrationLib/network/triton_kernels.py
+  SACBRegistrationLib/network/triton_support.py
   SACBRegistrationLib/pictures/__init__.py
   SACBRegistrationLib/pictures/legends.py
   SACBRegistrationLib/pictures/overview.py
