@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
+from torch.optim.adam import adam
 
 from SACBRegistrationLib.imaging.grid import Grid
 from SACBRegistrationLib.network.flow import warp
@@ -116,7 +117,7 @@ def _refine_level(level, index, found, settings, progress) -> tuple[torch.Tensor
     coarsening = _at(settings.coarsening, index)
     nodes = tuple(-(-side // coarsening) for side in level.grid.size)
     control = torch.zeros(1, 3, *nodes, device=base.device, requires_grad=True)
-    optimizer = torch.optim.Adam([control], lr=settings.rate)
+    optimizer = _Adam(control, settings.rate)
     losses: list[float] = []
     best, best_loss = base, float("inf")
     for step in range(settings.steps):
@@ -133,10 +134,26 @@ def _refine_level(level, index, found, settings, progress) -> tuple[torch.Tensor
             best, best_loss = displacement.detach(), losses[-1]
         if len(losses) > settings.patience and losses[-1 - settings.patience] - best_loss < settings.gain:
             break
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        optimizer.step(torch.autograd.grad(loss, control)[0])
     return best, len(losses)
+
+
+class _Adam:
+    """torch.optim.Adam of one tensor; making one of those loads torch's compiler, which takes a second."""
+
+    def __init__(self, parameter: torch.Tensor, rate: float) -> None:
+        self._parameter, self._rate = parameter, rate
+        self._means, self._squares = (torch.zeros_like(parameter, requires_grad=False) for _ in range(2))
+        self._steps = torch.zeros(())
+
+    @torch.no_grad()
+    def step(self, gradient: torch.Tensor) -> None:
+        """Moves the parameter, in place, against its gradient."""
+        adam(
+            [self._parameter], [gradient], [self._means], [self._squares], [], [self._steps],
+            foreach=False, amsgrad=False, beta1=0.9, beta2=0.999, lr=self._rate, weight_decay=0.0,
+            eps=1e-8, maximize=False,
+        )  # fmt: skip
 
 
 def forward_differences(displacement: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -16,6 +16,7 @@ from SACBRegistrationLib.progress import Progress
 from SACBRegistrationLib.registration.box_filter import box_sum
 from SACBRegistrationLib.registration.lattice import transfer
 from SACBRegistrationLib.registration.refinement import (
+    _Adam,
     RefinementLevel,
     RefinementSettings,
     folding_penalty,
@@ -150,3 +151,17 @@ def test_cancelling_takes_effect_at_once(known):
     with pytest.raises(CancelledError):
         refine([known[0]], None, RefinementSettings(steps=60), Progress(stop, event))
     assert len(seen) == 3
+
+
+def test_steps_are_adams():
+    target = torch.arange(5.0)
+    parameters = [torch.linspace(-1, 1, 5, requires_grad=True) for _ in range(2)]
+    ours, theirs = _Adam(parameters[0], 0.3), torch.optim.Adam(parameters[1:], lr=0.3)
+    for _ in range(40):
+        losses = [((p - target) ** 4).sum() + p.sin().sum() for p in parameters]
+        ours.step(torch.autograd.grad(losses[0], parameters[0])[0])
+        theirs.zero_grad()
+        losses[1].backward()
+        theirs.step()
+    assert (parameters[1] - target).abs().max() < 2
+    torch.testing.assert_close(*parameters, rtol=0, atol=1e-6)
