@@ -16,9 +16,9 @@ from SACBRegistrationLib.progress import Progress
 from SACBRegistrationLib.registration.box_filter import box_sum
 from SACBRegistrationLib.registration.lattice import transfer
 from SACBRegistrationLib.registration.refinement import (
-    _Adam,
     RefinementLevel,
     RefinementSettings,
+    _Adam,
     folding_penalty,
     forward_differences,
     refine,
