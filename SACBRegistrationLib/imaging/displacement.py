@@ -18,6 +18,7 @@ MAX_FIELD_VOXELS = 2**24
 """A field keeps a finely sampled volume's own lattice up to this many nodes (200 MB as float32)."""
 
 _SLAB_VOXELS = 2**21
+_POINTS_WORTH_THREADS = 2**14
 
 # A field may be this much coarser than wanted rather than twice as fine.
 _SLACK = 0.25
@@ -172,10 +173,12 @@ def sample_field(field: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """
     size = torch.tensor(field.shape[2::-1], dtype=index.dtype)
     place = (index * (2 / (size - 1).clamp(min=1)) - 1).float()
-    values = F.grid_sample(
-        field.permute(3, 0, 1, 2)[None], place[None, None, None], padding_mode="border", align_corners=True
-    )
-    return values[0, :, 0, 0].T
+    # torch gives every sample of a batch one thread: one batch of few points for each of them.
+    parts = torch.get_num_threads() if len(index) >= _POINTS_WORTH_THREADS else 1
+    place = F.pad(place, (0, 0, 0, -len(index) % parts)).view(parts, 1, 1, -1, 3)
+    source = field.permute(3, 0, 1, 2).expand(parts, -1, -1, -1, -1)
+    values = F.grid_sample(source, place, padding_mode="border", align_corners=True)
+    return values[:, :, 0, 0].transpose(1, 2).reshape(-1, field.shape[3])[: len(index)]
 
 
 def smooth_fall(x: np.ndarray | torch.Tensor) -> np.ndarray | torch.Tensor:
