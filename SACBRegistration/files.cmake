@@ -100,6 +100,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/registration/inference.py
   SACBRegistrationLib/registration/lattice.py
   SACBRegistrationLib/registration/pair.py
+  SACBRegistrationLib/registration/peak_memory.py
   SACBRegistrationLib/registration/refinement.py
   SACBRegistrationLib/registration/refining.py
   SACBRegistrationLib/registration/register.py

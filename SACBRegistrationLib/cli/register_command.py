@@ -3,8 +3,10 @@
 import argparse
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from SACBRegistrationLib.cli.progress_bar import progress_bar
@@ -67,11 +69,13 @@ def register_files(args: argparse.Namespace):
         UserError: When an input, a choice or the output folder cannot be used.
         CancelledError: When interrupted; nothing has been written.
     """
+    begun = time.perf_counter()
     from SACBRegistrationLib.imaging.reading import read_labels, read_mask, read_transform, read_volume
     from SACBRegistrationLib.presets import load_preset
     from SACBRegistrationLib.registration import register
     from SACBRegistrationLib.registration.saving import check_output_folder
 
+    imported = time.perf_counter()
     check_output_folder(args.output)
     steps = load_preset(args.preset).refine_steps if args.refine == PRESET_STEPS else args.refine
     fixed, moving = read_volume(args.fixed, "fixed"), read_volume(args.moving, "moving")
@@ -82,6 +86,7 @@ def register_files(args: argparse.Namespace):
         "fixed_labels": _read(args.fixed_labels, read_labels, "fixed"),
         "moving_labels": _read(args.moving_labels, read_labels, "moving"),
     }
+    before = {"imports": imported - begun, "reading": time.perf_counter() - imported}
     with progress_bar() as show:
         with _interrupts() as cancel:
             result = register(
@@ -99,9 +104,17 @@ def register_files(args: argparse.Namespace):
                 cancel=cancel,
                 **given,
             )
+        result = _with_seconds(result, before)
         # Nobody asks the event while the result is written, where Ctrl+C interrupts and everything is undone.
         result.save(args.output, inverse=args.inverse)
     return result
+
+
+def _with_seconds(result, before: dict[str, float]):
+    """Returns the result with what was done before the registration among its report's seconds."""
+    seconds = result.report["seconds"]
+    total = seconds["total"] + sum(before.values())
+    return replace(result, report={**result.report, "seconds": {**before, **seconds, "total": total}})
 
 
 def summary(report) -> str:

@@ -1,7 +1,6 @@
 """Where the run computes, and how large a grid fits there."""
 
 import ctypes
-import logging
 import os
 import sys
 from pathlib import Path
@@ -10,7 +9,6 @@ import torch
 
 from SACBRegistrationLib.errors import UserError
 
-logger = logging.getLogger(__name__)
 
 _BYTES_PER_VOXEL = 450
 _SHARE_OF_FREE_MEMORY = 0.7
@@ -71,14 +69,3 @@ def _available_on_windows() -> int:
     if not ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
         return _FALLBACK_BYTES
     return status.available
-
-
-def peak_memory_bytes() -> int | None:
-    """Returns the most memory this process has held so far, or None where the system does not say."""
-    try:
-        import resource
-    except ImportError:
-        logger.debug("this system does not tell the peak memory")
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -23,9 +23,10 @@ from SACBRegistrationLib.network import SACBNet
 from SACBRegistrationLib.presets import Preset
 from SACBRegistrationLib.progress import Progress
 from SACBRegistrationLib.registration.checked_settings import cluster_numbers, refinement_steps
-from SACBRegistrationLib.registration.devices import device_name, peak_memory_bytes
+from SACBRegistrationLib.registration.devices import device_name
 from SACBRegistrationLib.registration.inference import NetworkOutput
 from SACBRegistrationLib.registration.pair import PreparedImage
+from SACBRegistrationLib.registration.peak_memory import peak_memory_bytes
 from SACBRegistrationLib.registration.refinement import Refined
 from SACBRegistrationLib.settings import RegistrationSettings
 

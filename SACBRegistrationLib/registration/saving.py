@@ -15,6 +15,9 @@ import SimpleITK as sitk
 
 from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.imaging.displacement import write_displacement_field
+from SACBRegistrationLib.progress import Progress
+from SACBRegistrationLib.registration.peak_memory import peak_memory_bytes
+from SACBRegistrationLib.registration.stages import Stages
 
 if TYPE_CHECKING:
     from SACBRegistrationLib.registration.result import RegistrationResult
@@ -96,26 +99,36 @@ def _first_missing(folder: Path) -> Path | None:
 
 def _write(result: "RegistrationResult", folder: Path, inverse: bool) -> None:
     begun = time.perf_counter()
+    stages = Stages(Progress(), {"inverse": 3.0, "picture": 1.0})
     report = dict(result.report)
-    write_displacement_field(result.displacement_field, folder / "transform.nrrd")
-    _write_image(result.warped, folder / "warped.nrrd")
-    if result.warped_labels is not None:
-        _write_image(result.warped_labels, folder / "warped_labels.nrrd")
     if inverse:
-        found = result.inverse()
-        write_displacement_field(found.displacement_field, folder / "inverse.nrrd")
+        with stages.stage("inverse"):
+            found = result.inverse()
         report["inverse"] = {
             "residual_mean_mm": found.residual_mean_mm,
             "residual_p99_mm": found.residual_p99_mm,
         }
+        write_displacement_field(found.displacement_field, folder / "inverse.nrrd")
+    write_displacement_field(result.displacement_field, folder / "transform.nrrd")
+    _write_image(result.warped, folder / "warped.nrrd")
+    if result.warped_labels is not None:
+        _write_image(result.warped_labels, folder / "warped_labels.nrrd")
     if result.cluster_maps:
         (folder / "clusters").mkdir()
     for (level, role), image in result.cluster_maps.items():
         _write_image(image, folder / "clusters" / f"level{level}_{role}.nrrd")
-    _draw(result, folder / "overview.png")
-    writing = time.perf_counter() - begun
-    total = report["seconds"]["total"] + writing
-    report["seconds"] = {**report["seconds"], "writing": writing, "total": total}
+    with stages.stage("picture"):
+        _draw(result, folder / "overview.png")
+    spent = time.perf_counter() - begun
+    before = report["seconds"]
+    report["seconds"] = {
+        **before,
+        **stages.seconds,
+        "writing": spent - sum(stages.seconds.values()),
+        "total": before["total"] + spent,
+    }
+    # The picture and the inverse may need more than the registration did.
+    report["peak_memory_bytes"] = peak_memory_bytes()
     text = json.dumps(without_nan(report), indent=2, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
 
