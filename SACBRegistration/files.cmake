@@ -81,6 +81,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/network/matching.py
   SACBRegistrationLib/network/precision.py
   SACBRegistrationLib/network/sacb_net.py
+  SACBRegistrationLib/network/slabs.py
   SACBRegistrationLib/network/spatial_awareness.py
   SACBRegistrationLib/network/triton_kernels.py
   SACBRegistrationLib/network/triton_support.py

@@ -17,14 +17,22 @@ def warp(volume: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
     return F.grid_sample(volume, sampling_grid(flow), mode="bilinear", align_corners=True)
 
 
-def sampling_grid(flow: torch.Tensor) -> torch.Tensor:
-    """Returns identity + flow as torch's sampling grid [B, D, H, W, 3]: (w, h, d) in [-1, 1]."""
+def sampling_grid(flow: torch.Tensor, depth: int | None = None, first: int = 0) -> torch.Tensor:
+    """Returns identity + flow as torch's sampling grid [B, D, H, W, 3]: (w, h, d) in [-1, 1].
+
+    Args:
+        flow: [B, 3, D, H, W] in voxels, channels (d, h, w).
+        depth: Planes along d of the volume to be sampled, where `flow` holds only some of them.
+        first: The plane that the first one of `flow` belongs to.
+    """
     coordinates = []
     for axis in (2, 1, 0):
-        size = flow.shape[2 + axis]
+        planes = flow.shape[2 + axis]
+        size = depth if axis == 0 and depth is not None else planes
         shape = [1, 1, 1, 1]
-        shape[1 + axis] = size
-        identity = torch.arange(size, device=flow.device, dtype=flow.dtype).reshape(shape)
+        shape[1 + axis] = planes
+        start = first if axis == 0 else 0
+        identity = torch.arange(start, start + planes, device=flow.device, dtype=flow.dtype).reshape(shape)
         # Rounded in the same order as published: random weights sharpen the difference a hundredfold.
         coordinates.append(2.0 * ((flow[:, axis] + identity) / max(size - 1, 1) - 0.5))
     return torch.stack(coordinates, dim=-1)
