@@ -9,7 +9,6 @@ import torch
 
 from SACBRegistrationLib.errors import UserError
 
-
 _BYTES_PER_VOXEL = 450
 _SHARE_OF_FREE_MEMORY = 0.7
 # Half a common computer's; the largest bundled preset fits into it.
