@@ -75,6 +75,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/network/checkpoint_info.py
   SACBRegistrationLib/network/clustering.py
   SACBRegistrationLib/network/conversion.py
+  SACBRegistrationLib/network/cpu_layers.py
   SACBRegistrationLib/network/encoder.py
   SACBRegistrationLib/network/flow.py
   SACBRegistrationLib/network/layers.py

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from SACBRegistrationLib.network.matching import shifted, window_offsets
 
-_SLAB_VALUES = 4_000_000
+_TILE_VALUES = 2**21
 
 
 def adaptive_convolution(
@@ -31,31 +31,50 @@ def adaptive_convolution(
     Returns:
         [B, C_out, D, H, W].
     """
-    kernel = weight.permute(0, 2, 1).reshape(weight.shape[0], -1)
+    convolve = _convolve_sample if torch.is_grad_enabled() else _convolve_in_tiles
     padded = F.pad(features, [1] * 6)
     samples = [
-        _convolve_sample(padded[b], kernel, labels[b], gates[b].T, biases[b].T)
-        for b in range(features.shape[0])
+        convolve(x, weight, own, gate, bias)
+        for x, own, gate, bias in zip(padded, labels, gates, biases, strict=True)
     ]
-    return torch.stack(samples)
+    return samples[0][None] if len(samples) == 1 else torch.stack(samples)
 
 
-def _convolve_sample(padded, kernel, labels, gates, biases):
-    """Convolves [C, D + 2, H + 2, W + 2] slab by slab, so that the patches never lie in memory as a whole."""
+def _convolve_sample(padded, weight, labels, gates, biases):
+    """Convolves [C, D + 2, H + 2, W + 2] as a whole; gradients flow."""
+    kernel = weight.permute(0, 2, 1).reshape(weight.shape[0], -1)
+    gate = gates.T[:, labels.reshape(-1)].reshape(-1, 1, *labels.shape)
+    patches = torch.stack(
+        [shifted(padded, offset, labels.shape, 1) * gate[k] for k, offset in enumerate(window_offsets(3))]
+    )
+    product = kernel @ patches.reshape(kernel.shape[1], -1)
+    return (product + biases.T[:, labels.reshape(-1)]).reshape(-1, *labels.shape)
+
+
+def _convolve_in_tiles(padded, weight, labels, gates, biases):
+    """Convolves [C, D + 2, H + 2, W + 2] without gradients, in tiles of rows whose patches stay in the cache.
+
+    With the channels last, the patches of a row are a view of the padded volume; the product with the gates
+    is the only copy.
+    """
+    outputs, channels, positions = weight.shape
     depth, height, width = labels.shape
-    rows = kernel.shape[1] * height * width
-    step = depth if torch.is_grad_enabled() else max(1, min(depth, _SLAB_VALUES // rows))
-    slabs = []
-    for start in range(0, depth, step):
-        labels_slab = labels[start : start + step]
-        slab = padded[:, start : start + labels_slab.shape[0] + 2]
-        gate = gates[:, labels_slab.reshape(-1)].reshape(-1, 1, *labels_slab.shape)
-        patches = torch.stack(
-            [
-                shifted(slab, offset, labels_slab.shape, 1) * gate[k]
-                for k, offset in enumerate(window_offsets(3))
-            ]
-        )
-        product = kernel @ patches.reshape(kernel.shape[1], -1)
-        slabs.append((product + biases[:, labels_slab.reshape(-1)]).reshape(-1, *labels_slab.shape))
-    return torch.cat(slabs, dim=1)
+    kernel = weight.permute(2, 1, 0).reshape(positions * channels, outputs)
+    voxels = padded.permute(1, 2, 3, 0).contiguous()
+    plane, row, voxel, one = voxels.stride()
+    begin = voxels.storage_offset()
+    result = voxels.new_empty(depth, height, width, outputs)
+    rows = max(1, min(height, _TILE_VALUES // (positions * channels * width)))
+    scratch = voxels.new_empty(rows, width, 3, 3, 3, channels)
+    for d in range(depth):
+        for h in range(0, height, rows):
+            of = labels[d, h : h + rows].reshape(-1)
+            shape = (len(of) // width, width, 3, 3, 3)
+            patches = voxels.as_strided(
+                (*shape, channels), (row, voxel, plane, row, voxel, one), begin + d * plane + h * row
+            )
+            gate = gates.index_select(0, of).view(*shape, 1)
+            gated = torch.mul(patches, gate, out=scratch[: shape[0]])
+            product = torch.addmm(biases.index_select(0, of), gated.view(len(of), -1), kernel)
+            result[d, h : h + rows] = product.view(*shape[:2], outputs)
+    return result.permute(3, 0, 1, 2)

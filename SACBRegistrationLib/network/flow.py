@@ -3,6 +3,8 @@
 import torch
 from torch.nn import functional as F
 
+_SLAB_VALUES = 2**22
+
 
 def warp(volume: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
     """Samples a volume at identity + flow, trilinearly, with zeros outside.
@@ -14,27 +16,60 @@ def warp(volume: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
     Returns:
         [B, C, D, H, W]; result(v) = volume(v + flow(v)).
     """
-    return F.grid_sample(volume, sampling_grid(flow), mode="bilinear", align_corners=True)
+    if torch.is_grad_enabled() or flow.device.type != "cpu":
+        return F.grid_sample(volume, sampling_grid(flow), mode="bilinear", align_corners=True)
+    return _warp_in_slabs(volume, flow)
 
 
-def sampling_grid(flow: torch.Tensor, depth: int | None = None, first: int = 0) -> torch.Tensor:
-    """Returns identity + flow as torch's sampling grid [B, D, H, W, 3]: (w, h, d) in [-1, 1].
+def _warp_in_slabs(volume: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
+    """Warps without gradients on a CPU; the result has its channels last.
+
+    Torch gives each sample of a batch one thread, so the planes of a slab become a batch; the sampling grid
+    of a slab is small where that of the volume would be as large as the flow.
+    """
+    batch, _, depth, height, width = flow.shape
+    channels = volume.shape[1]
+    result = volume.new_empty(batch, depth, height, width, channels)
+    threads = torch.get_num_threads()
+    planes = max(1, min(depth, _SLAB_VALUES // (height * width * channels)) // threads * threads)
+    for sample in range(batch):
+        for start in range(0, depth, planes):
+            slab = flow[sample : sample + 1, :, start : start + planes]
+            grid = sampling_grid(slab, start, depth)
+            parts = threads if slab.shape[2] % threads == 0 else 1
+            grid = grid.reshape(parts, -1, *grid.shape[2:])
+            sampled = F.grid_sample(
+                volume[sample : sample + 1].expand(parts, -1, -1, -1, -1),
+                grid,
+                mode="bilinear",
+                align_corners=True,
+            )
+            slab_of_result = result[sample, start : start + planes]
+            slab_of_result.view(parts, -1, height, width, channels).copy_(sampled.permute(0, 2, 3, 4, 1))
+    return result.permute(0, 4, 1, 2, 3)
+
+
+def sampling_grid(flow: torch.Tensor, first: int = 0, depth: int | None = None) -> torch.Tensor:
+    """Returns identity + flow as torch's sampling grid: (w, h, d) in [-1, 1].
 
     Args:
-        flow: [B, 3, D, H, W] in voxels, channels (d, h, w).
-        depth: Planes along d of the volume to be sampled, where `flow` holds only some of them.
-        first: The plane that the first one of `flow` belongs to.
+        flow: [B, 3, D, H, W] in voxels; may be a slab of a larger volume.
+        first: The slab's first plane in the volume.
+        depth: The volume's number of planes; None for D.
+
+    Returns:
+        [B, D, H, W, 3].
     """
     coordinates = []
+    sizes = (flow.shape[2] if depth is None else depth, *flow.shape[3:])
     for axis in (2, 1, 0):
-        planes = flow.shape[2 + axis]
-        size = depth if axis == 0 and depth is not None else planes
         shape = [1, 1, 1, 1]
-        shape[1 + axis] = planes
-        start = first if axis == 0 else 0
-        identity = torch.arange(start, start + planes, device=flow.device, dtype=flow.dtype).reshape(shape)
+        shape[1 + axis] = flow.shape[2 + axis]
+        begin = first if axis == 0 else 0
+        identity = torch.arange(begin, begin + shape[1 + axis], device=flow.device, dtype=flow.dtype)
         # Rounded in the same order as published: random weights sharpen the difference a hundredfold.
-        coordinates.append(2.0 * ((flow[:, axis] + identity) / max(size - 1, 1) - 0.5))
+        position = 2.0 * ((flow[:, axis] + identity.reshape(shape)) / max(sizes[axis] - 1, 1) - 0.5)
+        coordinates.append(position)
     return torch.stack(coordinates, dim=-1)
 
 
@@ -50,4 +85,5 @@ def compose(flow: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
         flow: [B, 3, D, H, W] in voxels, the flow the moving features were warped by.
         delta: [B, 3, D, H, W] in voxels, estimated on the warped features.
     """
-    return warp(flow, delta) + delta
+    warped = warp(flow, delta)
+    return warped + delta if torch.is_grad_enabled() else warped.add_(delta)

@@ -9,7 +9,7 @@ from torch import nn
 from SACBRegistrationLib.network.clustering import KMeansSettings
 from SACBRegistrationLib.network.encoder import CHANNELS, Encoder
 from SACBRegistrationLib.network.flow import compose, upsample, warp
-from SACBRegistrationLib.network.layers import ConvBlock
+from SACBRegistrationLib.network.layers import ConvBlock, consume, convolve
 from SACBRegistrationLib.network.matching import match, window_offsets
 from SACBRegistrationLib.network.spatial_awareness import (
     ClusterContext,
@@ -56,6 +56,23 @@ class FinalFlow(nn.Module):
         c = CHANNELS[1]
         self.refine = nn.Sequential(ConvBlock(c, c), ConvBlock(c, c))
         self.estimate = nn.Sequential(ConvBlock(2 * c, c), ConvBlock(c, c), nn.Conv3d(c, 3, 3, padding=1))
+
+    def forward(self, fixed: list[torch.Tensor], moving: list[torch.Tensor], together: bool) -> torch.Tensor:
+        """Returns the finest level's flow [B, 3, D, H, W] in voxels.
+
+        Args:
+            fixed: List of the fixed features alone [B, 8, D, H, W]; emptied, so that they need not be held.
+            moving: List of the warped moving features alone; emptied.
+            together: Whether to refine both as one batch, see `apply_to_both`.
+        """
+        if together:
+            refined = apply_to_both(self.refine, fixed.pop(), moving.pop(), together=True)
+            return self.estimate(torch.cat(refined, dim=1))
+        halves = [consume(self.refine, fixed)]
+        halves.append(consume(self.refine, moving))
+        first, *others, last = self.estimate
+        estimated = consume(others, [first.forward_halves(halves)])
+        return convolve(estimated, last.weight, last.bias)
 
 
 class SACBNet(nn.Module):
@@ -158,11 +175,9 @@ class SACBNet(nn.Module):
             subflows[level] = match(m, f, self.matching_window)
             flow = upsample(subflows[level] if flow is None else compose(flow, subflows[level]))
         incoming[1] = flow
-        f, m = fixed_features.pop(1), warp(moving_features.pop(1), flow)
-        refined = apply_to_both(self.final.refine, f, m, together=self.training)
-        return SACBNetResult(
-            compose(flow, self.final.estimate(torch.cat(refined, dim=1))), subflows, incoming, used
-        )
+        warped = [warp(moving_features.pop(1), flow)]
+        delta = self.final([fixed_features.pop(1)], warped, together=self.training)
+        return SACBNetResult(compose(flow, delta), subflows, incoming, used)
 
     def _encode(self, fixed: torch.Tensor, moving: torch.Tensor) -> tuple[dict, dict]:
         if not self.training:

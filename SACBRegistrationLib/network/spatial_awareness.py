@@ -41,12 +41,21 @@ def context_vectors(features: torch.Tensor, feature_mean: FeatureMean) -> torch.
     """
     parts = []
     if feature_mean in ("spatial", "mixed"):
-        # Padded beforehand: the pooling's own padding refuses grids of one or two voxels a side.
-        parts.append(F.avg_pool3d(F.pad(features, [1] * 6), kernel_size=3, stride=1))
+        parts.append(_patch_mean(features))
     if feature_mean in ("channel", "mixed"):
         padded = F.pad(features.mean(1), [1] * 6)
         parts.append(torch.stack([shifted(padded, o, features.shape[2:], 1) for o in window_offsets(3)], 1))
     return torch.cat(parts, dim=1).permute(0, 2, 3, 4, 1)
+
+
+def _patch_mean(features: torch.Tensor) -> torch.Tensor:
+    """Returns the mean of the zero-padded 3x3x3 patches, [B, C, D, H, W]: along one axis after the other."""
+    total = F.pad(features, [1] * 6)
+    for axis in (2, 3, 4):
+        length = total.shape[axis] - 2
+        parts = [total.narrow(axis, start, length) for start in range(3)]
+        total = (parts[0] + parts[1]).add_(parts[2])
+    return total.div_(27)
 
 
 def context_width(channels: int, feature_mean: FeatureMean) -> int:

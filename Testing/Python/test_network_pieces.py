@@ -12,6 +12,7 @@ from reference_sacb_net import upsample as reference_upsample
 from reference_sacb_net import warp as reference_warp
 
 from SACBRegistrationLib.network import adaptive_convolution as adaptive
+from SACBRegistrationLib.network import matching
 from SACBRegistrationLib.network.adaptive_convolution import adaptive_convolution
 from SACBRegistrationLib.network.flow import compose, upsample, warp
 from SACBRegistrationLib.network.matching import match
@@ -29,12 +30,14 @@ def test_adaptive_convolution(monkeypatch):
         [spatial_awareness_convolution(features[b], labels[b], weight, gates[b], biases[b]) for b in range(2)]
     )
     torch.testing.assert_close(adaptive_convolution(features, weight, labels, gates, biases), expected)
-    rows = 3 * 27 * 5 * 6
-    for planes in (0, 1, 3, 7):
-        monkeypatch.setattr(adaptive, "_SLAB_VALUES", planes * rows)
-        with torch.no_grad():
-            slabs = adaptive_convolution(features, weight, labels, gates, biases)
-        torch.testing.assert_close(slabs, expected)
+    for rows in (0, 1, 3, 5):
+        monkeypatch.setattr(adaptive, "_TILE_VALUES", rows * 3 * 27 * 6)
+        for layout in (torch.contiguous_format, torch.channels_last_3d):
+            with torch.no_grad():
+                tiles = adaptive_convolution(
+                    features.contiguous(memory_format=layout), weight, labels, gates, biases
+                )
+            torch.testing.assert_close(tiles, expected)
     arguments = [t.requires_grad_() for t in (features, weight, gates, biases)]
     assert torch.autograd.gradcheck(
         lambda f, w, g, b: adaptive_convolution(
@@ -46,11 +49,17 @@ def test_adaptive_convolution(monkeypatch):
 
 
 @pytest.mark.parametrize("window", [1, 3, 5])
-def test_matching(window):
+def test_matching(window, monkeypatch):
     generator = torch.Generator().manual_seed(6)
     moving, fixed = (torch.randn(2, 4, 5, 6, 7, generator=generator, dtype=torch.float64) for _ in range(2))
     expected = torch.stack([reference_match(m, f, window) for m, f in zip(moving, fixed, strict=True)])
     torch.testing.assert_close(match(moving, fixed, window), expected)
+    for rows in (1, 4, 6):
+        monkeypatch.setattr(matching, "_TILE_VALUES", rows * 4 * window**3 * 7)
+        for layout in (torch.contiguous_format, torch.channels_last_3d):
+            with torch.no_grad():
+                tiles = match(moving.contiguous(memory_format=layout), fixed, window)
+            torch.testing.assert_close(tiles, expected)
 
 
 def test_matching_finds_a_known_shift():
