@@ -104,28 +104,31 @@ def compose_displacement(
 
     # Positions of the field's nodes on the network grid, one list per axis, since the lattices are parallel.
     positions = [_positions(grid, network_grid, axis, order[axis]) for axis in range(3)]
+    phi = phi.detach().to("cpu", torch.float32)[0]
+    fall = _fall_length(phi, network_grid)
+    linear = affine_part(alignment, fixed_grid)
+    # Splines and the fall are linear in d, so that a linear alignment can be applied before them.
+    matrix = linear.matrix @ network_grid.matrix if linear.exact else network_grid.matrix
     # [z, y, x, component], along the fixed axes.
-    deformation = phi.detach().to("cpu", torch.float32)[0]
+    deformation = (torch.from_numpy(matrix.astype(np.float32)) @ phi.flatten(1)).view(phi.shape)
     deformation = deformation.permute(1 + order[2], 1 + order[1], 1 + order[0], 0)
-    deformation = deformation @ torch.from_numpy(network_grid.matrix.T.astype(np.float32))
-    fall = _fall_length(deformation)
     beyond = [
         np.maximum(np.maximum(-p, p - (network_grid.size[order[axis]] - 1)), 0)
         * (network_grid.spacing[order[axis]] / fall)
         for axis, p in enumerate(positions)
     ]
     spline = LatticeSpline(deformation, positions)
-    linear = affine_part(alignment, fixed_grid)
     result = np.empty((*grid.size[::-1], 3), np.float32)
     depth = max(1, _SLAB_VOXELS // (grid.size[0] * grid.size[1]))
     for start in range(0, grid.size[2], depth):
         stop = min(start + depth, grid.size[2])
-        slab = spline.planes(start, stop).numpy() * _fall_around(beyond, start, stop)[..., None]
+        slab = result[start:stop]
+        around = _fall_around(beyond, start, stop)[..., None]
+        np.multiply(spline.planes(start, stop).numpy(), around, out=slab)
         if linear.exact:
-            result[start:stop] = slab @ linear.matrix.T.astype(np.float32)
-            result[start:stop] += linear.displacement(grid, start, stop)
+            slab += linear.displacement(grid, start, stop)
         else:
-            result[start:stop] = _displace_then_align(slab, alignment, grid, start)
+            slab[:] = _displace_then_align(slab, alignment, grid, start)
     _logger.debug("displacement field: %s nodes of %s mm", grid.size, grid.spacing)
     return _vector_image(result, grid)
 
@@ -216,10 +219,11 @@ def _fall_around(beyond: list[np.ndarray], start: int, stop: int) -> np.ndarray:
     return smooth_fall(np.sqrt(z[start:stop, None, None] + (y[:, None] + x)))
 
 
-def _fall_length(deformation: torch.Tensor) -> float:
-    """Returns the length, mm, over which the deformation [z, y, x, 3] falls to zero beyond its border."""
-    faces = [deformation.select(axis, end) for axis in range(3) for end in (0, -1)]
-    largest = max(float(face.norm(dim=-1).max()) for face in faces)
+def _fall_length(phi: torch.Tensor, grid: Grid) -> float:
+    """Returns the length, mm, over which phi [3, D, H, W] in voxels falls to zero beyond its border."""
+    matrix = torch.from_numpy(grid.matrix.astype(np.float32))
+    faces = (phi.select(1 + axis, end).flatten(1) for axis in range(3) for end in (0, -1))
+    largest = max(float((matrix @ face).norm(dim=0).max()) for face in faces)
     return max(20.0, 4 * largest)
 
 
