@@ -2,7 +2,15 @@
 
 set(SACB_LIBRARY_FILES
   SACBRegistrationLib/__init__.py
+  SACBRegistrationLib/benchmark/__init__.py
+  SACBRegistrationLib/benchmark/circumstances.py
+  SACBRegistrationLib/benchmark/pair.py
+  SACBRegistrationLib/benchmark/program.py
+  SACBRegistrationLib/benchmark/published.py
+  SACBRegistrationLib/benchmark/run.py
+  SACBRegistrationLib/benchmark/table.py
   SACBRegistrationLib/cli/__init__.py
+  SACBRegistrationLib/cli/benchmark_command.py
   SACBRegistrationLib/cli/convert_command.py
   SACBRegistrationLib/cli/demo_command.py
   SACBRegistrationLib/cli/main.py

@@ -17,11 +17,12 @@ MOST_LINES = 300
 # What a part of the library may not import: it would turn the layers upside down.
 ABOVE = ("worker", "mrml", "ui")
 BELOW = {
-    "imaging": ("network", "registration", "training", "evaluation", "cli", "pictures", *ABOVE),
-    "network": ("registration", "training", "evaluation", "cli", "pictures", *ABOVE),
-    "registration": ("training", "cli", *ABOVE),
+    "imaging": ("network", "registration", "training", "evaluation", "benchmark", "cli", "pictures", *ABOVE),
+    "network": ("registration", "training", "evaluation", "benchmark", "cli", "pictures", *ABOVE),
+    "registration": ("training", "benchmark", "cli", *ABOVE),
     "evaluation": ("registration", "training", "cli", "pictures", *ABOVE),
     "training": ("cli", "pictures", *ABOVE),
+    "benchmark": ("training", "cli", "pictures", *ABOVE),
     "pictures": ("training", "cli", *ABOVE),
     "cli": ABOVE,
     "worker": ("training", "cli", "pictures", "mrml", "ui"),
