@@ -125,7 +125,8 @@ def draw_overview(
     if clusters:
         draw_cluster_bar(figure, bottom[7:], highest)
         write_caption(figure, bottom[7], 0.44, [("numbered from dark to bright", style.MUTED)])
-    figure.savefig(path, format="png", facecolor=style.BACKGROUND)
+    # A tenth larger than at the usual level, in a third of the time.
+    figure.savefig(path, format="png", facecolor=style.BACKGROUND, pil_kwargs={"compress_level": 2})
 
 
 def _axes(
