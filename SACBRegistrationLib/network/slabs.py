@@ -211,7 +211,7 @@ def warp_planes(volume: torch.Tensor, flow: torch.Tensor, first: int) -> torch.T
     Returns:
         [B, C, planes, H, W] of the volume's type.
     """
-    grid = sampling_grid(flow, volume.shape[2], first)
+    grid = sampling_grid(flow, first, volume.shape[2])
     sampled = F.grid_sample(volume.to(grid.dtype), grid, mode="bilinear", align_corners=True)
     return sampled.to(volume.dtype)
 

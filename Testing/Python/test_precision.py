@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from SACBRegistrationLib.errors import UserError
-from SACBRegistrationLib.network import SACBNet
 from SACBRegistrationLib.network.precision import (
     PRECISIONS,
     Precision,
@@ -46,7 +45,7 @@ def test_a_card_computes_in_what_it_supports(monkeypatch, capability, supported)
 
 
 def test_an_unknown_precision_is_refused():
-    with pytest.raises(UserError, match='^The precision "double" is unknown; choose one of float32, tf32'):
+    with pytest.raises(UserError, match=r'^The precision "double" is unknown; choose one of float32, tf32'):
         check_precision("double", CPU)
 
 
