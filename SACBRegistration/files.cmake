@@ -87,9 +87,12 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/network/encoder.py
   SACBRegistrationLib/network/flow.py
   SACBRegistrationLib/network/layers.py
+  SACBRegistrationLib/network/lloyd.py
+  SACBRegistrationLib/network/lloyd_on_device.py
   SACBRegistrationLib/network/matching.py
   SACBRegistrationLib/network/precision.py
   SACBRegistrationLib/network/sacb_net.py
+  SACBRegistrationLib/network/seeding.py
   SACBRegistrationLib/network/slabs.py
   SACBRegistrationLib/network/spatial_awareness.py
   SACBRegistrationLib/network/triton_kernels.py
@@ -121,6 +124,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/registration/stages.py
   SACBRegistrationLib/resources.py
   SACBRegistrationLib/settings.py
+  SACBRegistrationLib/torch_environment.py
   SACBRegistrationLib/training/__init__.py
   SACBRegistrationLib/training/appearance.py
   SACBRegistrationLib/training/common_pose.py

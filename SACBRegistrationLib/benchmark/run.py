@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from SACBRegistrationLib.benchmark.program import PUBLISHED
 from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.presets import Preset, load_preset
 from SACBRegistrationLib.registration.devices import choose_device
+from SACBRegistrationLib.torch_environment import TORCH_ENVIRONMENT
 
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,6 +59,7 @@ def run_benchmark(settings: BenchmarkSettings, report: Callable[[str], None]) ->
     """
     _check(settings)
     preset = load_preset(settings.preset)
+    where = circumstances(settings.threads)
     with tempfile.TemporaryDirectory(prefix="sacb-benchmark-") as temporary:
         folder = Path(temporary)
         report("the pair")
@@ -67,7 +69,7 @@ def run_benchmark(settings: BenchmarkSettings, report: Callable[[str], None]) ->
         registrations = _registrations(settings, preset, pair, weights, folder, report)
     return {
         "circumstances": {
-            **circumstances(settings.threads),
+            **where,
             "preset": preset.name,
             "pair": "bundled phantom" if settings.pair is None else "given",
             "size": list(settings.size),
@@ -143,7 +145,9 @@ def _passes(
             }
             file = folder / "job.json"
             file.write_text(json.dumps(job), encoding="utf-8")
-            _python(["-m", "SACBRegistrationLib.benchmark.program", str(file)], settings.threads)
+            # The published code knew nothing of them either.
+            environment = {} if what == PUBLISHED else TORCH_ENVIRONMENT
+            _python(["-m", "SACBRegistrationLib.benchmark.program", str(file)], settings.threads, environment)
             outcome = json.loads(file.read_text(encoding="utf-8"))["outcome"]
             found.append({"what": what, "device": device, **_summarized(outcome.pop("seconds")), **outcome})
     return found
@@ -182,7 +186,7 @@ def _registration(
     for number in range(settings.repeats):
         report(f"register, {name}, {number + 1} of {settings.repeats}")
         begun = time.perf_counter()
-        _python(command, settings.threads)
+        _python(command, settings.threads, TORCH_ENVIRONMENT)
         walls.append(time.perf_counter() - begun)
         reports.append(json.loads((output / "report.json").read_text(encoding="utf-8")))
     stages = {
@@ -207,15 +211,21 @@ def _summarized(seconds: list[float]) -> dict:
     return {"best_seconds": min(seconds), "median_seconds": statistics.median(seconds), "runs": len(seconds)}
 
 
-def _python(arguments: list[str], threads: int) -> None:
+def _python(arguments: list[str], threads: int, torch_environment: Mapping[str, str]) -> None:
     """Runs this Python with the package on its path.
+
+    Args:
+        arguments: Of the interpreter.
+        threads: CPU threads; 0 leaves them to every library.
+        torch_environment: What there is of TORCH_ENVIRONMENT.
 
     Raises:
         RuntimeError: When it fails.
     """
     path = os.pathsep.join(filter(None, [str(_PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
-    # The command line sets torch's variables for whatever it does, and with it for what it starts.
-    environment = {**os.environ, "PYTHONPATH": path, "PYTHONUTF8": "1"}
+    # The command line has set its own for whatever it starts.
+    inherited = {name: value for name, value in os.environ.items() if name not in TORCH_ENVIRONMENT}
+    environment = {**inherited, **torch_environment, "PYTHONPATH": path, "PYTHONUTF8": "1"}
     if threads:
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
         environment |= dict.fromkeys(names, str(threads))

@@ -15,6 +15,7 @@ from SACBRegistrationLib.cli import (
     train_command,
 )
 from SACBRegistrationLib.errors import CancelledError, UserError
+from SACBRegistrationLib.torch_environment import TORCH_ENVIRONMENT
 
 EXIT_DONE, EXIT_FAILED, EXIT_USER = 0, 1, 2
 
@@ -25,13 +26,6 @@ _COMMANDS = {
     "presets": (presets_command, "list the presets"),
     "train": (train_command, "train a network on images synthesised from label maps"),
     "convert-weights": (convert_command, "turn a checkpoint of SACB-Net's authors into ours"),
-}
-
-_TORCH_ENVIRONMENT = {
-    # Threads that wait by spinning slow a run down several times on a machine that does other work too.
-    "OMP_WAIT_POLICY": "PASSIVE",
-    # Linux hands out memory in pages of 2 MB instead of 4 KB: a third of a run's time was page faults.
-    "THP_MEM_ALLOC_ENABLE": "1",
 }
 
 logger = logging.getLogger(__name__)
@@ -47,8 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         0; 2 for what the user can mend (one sentence on standard error); 1 otherwise.
     """
     args = _parser().parse_args(argv)
-    # torch reads these when it is first imported.
-    for name, value in _TORCH_ENVIRONMENT.items():
+    for name, value in TORCH_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.basicConfig(level=logging.DEBUG if args.verbose else logging.WARNING, format="%(message)s")
     command, _ = _COMMANDS[args.command]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from SACBRegistrationLib.errors import UserError
+from SACBRegistrationLib.torch_environment import TORCH_ENVIRONMENT
 
 PARENT = "SACB_REGISTRATION_PARENT"
 """Environment variable with the number of the process that a worker belongs to."""
@@ -55,7 +56,7 @@ def worker_environment(command: Sequence[str], environment: Mapping[str, str]) -
     result |= {
         "PYTHONIOENCODING": "utf-8",
         "PYTHONUTF8": "1",
-        "OMP_WAIT_POLICY": "PASSIVE",
+        **TORCH_ENVIRONMENT,
         PARENT: str(os.getpid()),
     }
     if Path(command[0]).name.lower().startswith(_SLICER_PYTHON.lower()):

@@ -22,6 +22,8 @@ for _folder in (Path(__file__).resolve().parent, REPOSITORY):
     if str(_folder) not in sys.path:
         sys.path.insert(0, str(_folder))
 
+from SACBRegistrationLib.torch_environment import TORCH_ENVIRONMENT  # noqa: E402
+
 PAIRS = (("1000", "1001"), ("1002", "1006"), ("1007", "1008"), ("1001", "1007"))
 PRESET = "ixi"
 METHODS = ("affine", "network", "refined", "refine only", "SyN")
@@ -83,8 +85,8 @@ def in_process_of_its_own(job: dict, python: str, threads: int) -> dict:
         RuntimeError: When it fails, with the end of what it said.
     """
     names = ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
-    # The command line sets the policy too; a benchmark that calls register() would miss it.
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **{name: str(threads) for name in names}}
+    # The command line sets torch's variables too; a benchmark that calls register() would miss them.
+    environment = {**TORCH_ENVIRONMENT, **os.environ, **{name: str(threads) for name in names}}
     file = Path(job["folder"]) / "job.json"
     file.write_text(json.dumps(job), encoding="utf-8")
     begin = time.perf_counter()

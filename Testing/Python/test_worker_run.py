@@ -19,6 +19,7 @@ from shared_data import REPOSITORY
 from worker_fixtures import ScriptProcess, temporary, wait  # noqa: F401
 
 from SACBRegistrationLib.settings import RegistrationSettings
+from SACBRegistrationLib.torch_environment import TORCH_ENVIRONMENT
 from SACBRegistrationLib.worker.arrays import ArrayFile
 from SACBRegistrationLib.worker.job import Job
 from SACBRegistrationLib.worker.process import PopenProcess
@@ -258,5 +259,5 @@ def test_a_job_without_its_volumes_is_not_handed_over():
 
 def test_the_process_gets_its_environment(script):
     status = outcome(script("sys.stderr.write(repr(sorted(os.environ.items())) + chr(10))"))
-    for name, value in (("PYTHONUTF8", "1"), ("OMP_WAIT_POLICY", "PASSIVE"), (PARENT, str(os.getpid()))):
+    for name, value in (("PYTHONUTF8", "1"), *TORCH_ENVIRONMENT.items(), (PARENT, str(os.getpid()))):
         assert repr((name, value)) in status.log
