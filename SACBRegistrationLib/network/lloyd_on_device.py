@@ -1,0 +1,99 @@
+"""Lloyd's algorithm for a GPU: a fixed course of steps that never waits for the device."""
+
+import torch
+
+_BLOCK = 1024
+"""Vectors summed together; a GPU sums many blocks at a time, a single long product leaves it idle."""
+_MOST_SCORES = 2**24
+"""Distances held in memory at a time."""
+_ASK_EVERY = 8
+"""Steps between two looks at whether the centroids stand still."""
+
+
+def lloyd(
+    vectors: torch.Tensor, start: torch.Tensor, tolerance: float, max_steps: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Takes Lloyd's steps; once the centroids stand still, further steps change nothing.
+
+    Args:
+        vectors: [V, C] float32 or float64.
+        start: [N, C] centroids of the same type.
+        tolerance: The centroids are frozen when the squared change of all together is at most this.
+        max_steps: Most steps. Fewer are started when the device is known to have finished, see `_Watch`.
+
+    Returns:
+        Centroids [N, C], zero for an empty cluster, and the steps until they stood still, a tensor.
+    """
+    centroids = start
+    still = torch.zeros((), dtype=torch.bool, device=vectors.device)
+    steps = torch.zeros((), dtype=torch.int64, device=vectors.device)
+    watch = _Watch(still)
+    for step in range(max_steps):
+        if step % _ASK_EVERY == 0 and watch.seen(still):
+            break
+        updated = _means(vectors, centroids)
+        change = (updated - centroids).square().sum()
+        centroids = torch.where(still, centroids, updated)
+        steps = steps + ~still
+        still = still | (change <= tolerance)
+    return centroids, steps
+
+
+def nearest_centroid(vectors: torch.Tensor, centroids: torch.Tensor) -> torch.Tensor:
+    """Returns the index [V] (int64) of the nearest centroid; of equally near ones the first."""
+    rows = _rows_at_once(len(centroids))
+    parts = [_scores(part, centroids).argmin(0) for part in vectors.split(rows)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _rows_at_once(clusters: int) -> int:
+    return max(_MOST_SCORES // clusters // _BLOCK, 1) * _BLOCK
+
+
+def _scores(part: torch.Tensor, centroids: torch.Tensor) -> torch.Tensor:
+    # |x - c|^2 = |x|^2 - 2 x.c + |c|^2 and |x|^2 does not change which c is nearest.
+    half = 0.5 * centroids.square().sum(1, keepdim=True)
+    return torch.addmm(half, centroids, part.T, alpha=-1)
+
+
+def _means(vectors: torch.Tensor, centroids: torch.Tensor) -> torch.Tensor:
+    clusters = len(centroids)
+    totals = torch.zeros(centroids.shape, dtype=torch.float64, device=vectors.device)
+    counts = torch.zeros(clusters, dtype=torch.float64, device=vectors.device)
+    numbers = torch.arange(clusters, device=vectors.device)[:, None]
+    for part in vectors.split(_rows_at_once(clusters)):
+        members = (_scores(part, centroids).argmin(0) == numbers).to(part.dtype)
+        counts += members.sum(1, dtype=torch.float64)
+        whole = len(part) // _BLOCK * _BLOCK
+        if whole:
+            blocks = members[:, :whole].unflatten(1, (-1, _BLOCK)).transpose(0, 1)
+            totals += (blocks @ part[:whole].unflatten(0, (-1, _BLOCK))).sum(0, dtype=torch.float64)
+        if whole < len(part):
+            totals += members[:, whole:] @ part[whole:]
+    means = totals / counts.clamp(min=1)[:, None]
+    return torch.where(counts[:, None] > 0, means, 0.0).to(centroids.dtype)
+
+
+class _Watch:
+    """Notices that the centroids stand still without waiting for the device.
+
+    A copy of the flag is on its way to the host while further steps are started; only copies that have
+    arrived are looked at. When one arrives decides how many idle steps run, never what the result is. While
+    a CUDA graph is recorded, and on other devices, nothing is looked at.
+    """
+
+    def __init__(self, flag: torch.Tensor) -> None:
+        self._works = flag.device.type == "cuda" and not torch.cuda.is_current_stream_capturing()
+        self._copies: list[tuple[torch.Tensor, torch.cuda.Event]] = []
+
+    def seen(self, flag: torch.Tensor) -> bool:
+        """Returns whether an earlier flag has arrived and was set; sends this one."""
+        if not self._works:
+            return False
+        arrived = [copy for copy, event in self._copies if event.query()]
+        self._copies = self._copies[len(arrived) :]
+        copy, event = torch.empty((), dtype=torch.bool, pin_memory=True), torch.cuda.Event()
+        copy.copy_(flag, non_blocking=True)
+        event.record()
+        self._copies.append((copy, event))
+        return any(bool(copy) for copy in arrived)

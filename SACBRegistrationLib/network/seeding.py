@@ -1,0 +1,54 @@
+"""The starting centroids of K-Means."""
+
+import torch
+
+
+def spread_sample(vectors: torch.Tensor, most: int | None) -> torch.Tensor:
+    """Returns at most so many of the vectors, evenly strided over the volume; all of them for None.
+
+    Args:
+        vectors: [V, C].
+        most: Most vectors.
+    """
+    if most is None or vectors.shape[0] <= most:
+        return vectors
+    index = torch.linspace(0, vectors.shape[0] - 1, most, dtype=torch.float64).long()
+    return vectors[on_device(index, vectors.device)]
+
+
+@torch.no_grad()
+def seed_centroids(vectors: torch.Tensor, clusters: int, seed: int) -> torch.Tensor:
+    """Draws N of the vectors by k-means++: each with probability proportional to its squared distance so far.
+
+    The draw is a race: vector i arrives at the time e_i / d_i, with e_i exponentially distributed and d_i its
+    squared distance, and the first one is taken, so that i wins with probability d_i / sum(d). Unlike a
+    search in cumulated distances it hardly feels rounding: the same seed and vectors give the same draw on
+    every device. Nothing waits for the device.
+
+    Args:
+        vectors: [V, C].
+        clusters: Number of centroids N.
+        seed: Seed of the draws.
+
+    Returns:
+        [N, C]; repeats a vector where fewer than N are distinct.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    count = vectors.shape[0]
+    first = torch.randint(count, (1,), generator=generator)
+    # Speeds 1 / e_i: nothing is divided by the distances, of which some are zero.
+    speeds = torch.empty(clusters - 1, count, dtype=torch.float64).exponential_(generator=generator)
+    speeds = on_device(speeds.clamp_(min=1e-300).reciprocal_(), vectors.device)
+    chosen = [vectors.index_select(0, on_device(first, vectors.device))]
+    distance = torch.full((count,), float("inf"), dtype=vectors.dtype, device=vectors.device)
+    for speed in speeds:
+        distance = torch.minimum(distance, (vectors - chosen[-1]).square().sum(1))
+        chosen.append(vectors.index_select(0, (distance * speed).argmax().reshape(1)))
+    return torch.cat(chosen)
+
+
+def on_device(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Copies values from the CPU to a device without waiting for it."""
+    if device.type != "cuda":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)
