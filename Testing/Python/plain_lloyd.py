@@ -12,10 +12,17 @@ def plain_lloyd(
     for step in range(1, most + 1):
         totals = torch.zeros(centroids.shape, dtype=torch.float64)
         counts = torch.zeros(len(centroids), dtype=torch.float64)
-        for part, distances in _squared_distances(vectors, centroids):
-            members = torch.nn.functional.one_hot(distances.argmin(0), len(centroids)).to(part.dtype)
-            totals += members.T @ part
-            counts += members.sum(0)
+        half = 0.5 * centroids.square().sum(1)
+        for part in vectors.split(2**16):
+            # Half the squared distance, less half the square of the vector.
+            scores = torch.addmm(half[:, None], centroids, part.T, alpha=-1)
+            nearest, label = scores[0], torch.zeros(len(part), dtype=torch.uint8)
+            for n, score in enumerate(scores[1:], start=1):
+                label.masked_fill_(score < nearest, n)
+                nearest = torch.minimum(nearest, score)
+            members = (label == torch.arange(len(centroids))[:, None]).to(part.dtype)
+            totals += members @ part
+            counts += members.sum(1)
         updated = (totals / counts.clamp(min=1)[:, None]).to(vectors.dtype)
         change = float((updated - centroids).square().sum())
         centroids = updated
@@ -26,10 +33,8 @@ def plain_lloyd(
 
 def inertia(vectors: torch.Tensor, centroids: torch.Tensor) -> float:
     """Returns the sum of the squared distances to the nearest centroid."""
-    return sum(float(d.amin(0).double().sum()) for _, d in _squared_distances(vectors, centroids))
-
-
-def _squared_distances(vectors: torch.Tensor, centroids: torch.Tensor):
-    """Yields some of the vectors [V, C] and their squared distances to the centroids [N, V]."""
+    total = 0.0
     for part in vectors.split(2**15):
-        yield part, torch.stack([(part - c).square().sum(1) for c in centroids])
+        distances = torch.stack([(part - c).square().sum(1) for c in centroids])
+        total += float(distances.amin(0).double().sum())
+    return total
