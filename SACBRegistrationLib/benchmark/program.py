@@ -15,8 +15,8 @@ import torch
 
 from SACBRegistrationLib.benchmark.published import PublishedSACBNet
 from SACBRegistrationLib.network import ClusterContext, SACBNet, load_checkpoint
+from SACBRegistrationLib.peak_memory import peak_memory_bytes
 from SACBRegistrationLib.registration.devices import device_name
-from SACBRegistrationLib.registration.peak_memory import peak_memory_bytes
 
 PUBLISHED = "published computation"
 _SEED = 0

@@ -8,6 +8,7 @@ import sys
 from SACBRegistrationLib import __version__
 from SACBRegistrationLib.cli import (
     benchmark_command,
+    compare_command,
     convert_command,
     demo_command,
     presets_command,
@@ -23,6 +24,7 @@ _COMMANDS = {
     "register": (register_command, "register a moving image to a fixed one"),
     "demo": (demo_command, "register a bundled pair, or your own, and show what improved"),
     "benchmark": (benchmark_command, "measure how fast and how small everything is on this computer"),
+    "compare": (compare_command, "run other registration programs on the same pairs, in the same run"),
     "presets": (presets_command, "list the presets"),
     "train": (train_command, "train a network on images synthesised from label maps"),
     "convert-weights": (convert_command, "turn a checkpoint of SACB-Net's authors into ours"),

@@ -20,13 +20,13 @@ from SACBRegistrationLib.imaging.network_grid import network_grid
 from SACBRegistrationLib.imaging.resampling import resample
 from SACBRegistrationLib.imaging.warping import warp_volume
 from SACBRegistrationLib.network import SACBNet
+from SACBRegistrationLib.peak_memory import peak_memory_bytes
 from SACBRegistrationLib.presets import Preset
 from SACBRegistrationLib.progress import Progress
 from SACBRegistrationLib.registration.checked_settings import cluster_numbers, refinement_steps
 from SACBRegistrationLib.registration.devices import device_name
 from SACBRegistrationLib.registration.inference import NetworkOutput
 from SACBRegistrationLib.registration.pair import PreparedImage
-from SACBRegistrationLib.registration.peak_memory import peak_memory_bytes
 from SACBRegistrationLib.registration.refinement import Refined
 from SACBRegistrationLib.settings import RegistrationSettings
 

@@ -15,8 +15,8 @@ import SimpleITK as sitk
 
 from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.imaging.displacement import write_displacement_field
+from SACBRegistrationLib.peak_memory import peak_memory_bytes
 from SACBRegistrationLib.progress import Progress
-from SACBRegistrationLib.registration.peak_memory import peak_memory_bytes
 from SACBRegistrationLib.registration.stages import Stages
 
 if TYPE_CHECKING:

@@ -16,13 +16,15 @@ MOST_LINES = 300
 
 # What a part of the library may not import: it would turn the layers upside down.
 ABOVE = ("worker", "mrml", "ui")
+MEASURING = ("benchmark", "comparison")
 BELOW = {
-    "imaging": ("network", "registration", "training", "evaluation", "benchmark", "cli", "pictures", *ABOVE),
-    "network": ("registration", "training", "evaluation", "benchmark", "cli", "pictures", *ABOVE),
-    "registration": ("training", "benchmark", "cli", *ABOVE),
+    "imaging": ("network", "registration", "training", "evaluation", *MEASURING, "cli", "pictures", *ABOVE),
+    "network": ("registration", "training", "evaluation", *MEASURING, "cli", "pictures", *ABOVE),
+    "registration": ("training", *MEASURING, "cli", *ABOVE),
     "evaluation": ("registration", "training", "cli", "pictures", *ABOVE),
     "training": ("cli", "pictures", *ABOVE),
     "benchmark": ("training", "cli", "pictures", *ABOVE),
+    "comparison": ("training", "cli", "pictures", *ABOVE),
     "pictures": ("training", "cli", *ABOVE),
     "cli": ABOVE,
     "worker": ("training", "cli", "pictures", "mrml", "ui"),

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from shared_data import REPOSITORY
 
-from SACBRegistrationLib.registration import peak_memory
+from SACBRegistrationLib import peak_memory
 
 MANY_BYTES = 400 * 2**20
 IMPORT = "import SACBRegistrationLib.registration\n"
-ASK = "from SACBRegistrationLib.registration.peak_memory import peak_memory_bytes; print(peak_memory_bytes())"
+ASK = "from SACBRegistrationLib.peak_memory import peak_memory_bytes; print(peak_memory_bytes())"
 
 
 def peak_of_a_process(code: str) -> int:

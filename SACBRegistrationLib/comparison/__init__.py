@@ -1,0 +1,1 @@
+"""Other registration programs on the same pairs, machine and threads as this one."""
