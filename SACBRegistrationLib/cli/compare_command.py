@@ -35,9 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--hd95", action="store_true", help="also measure HD95")
     parser.add_argument(
-        "--no-own-labels",
+        "--own-labels",
         action="store_true",
-        help="do not also warp labels by the other programs' own means, which takes up to a minute per pair",
+        help="warp labels also as SyN (genericLabel) and greedy (LABEL 0.2vox) do it, which takes minutes",
     )
     parser.add_argument(
         "--spacing",
@@ -71,15 +71,15 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"There is no checkpoint {args.weights}; give another file.")
     settings = ComparisonSettings(
         preset=preset,
-        preset_file=str(args.preset),
+        preset_file=os.path.abspath(args.preset) if os.path.isfile(args.preset) else str(args.preset),
         methods=tuple(chosen_methods(args.methods or METHODS)),
-        python=args.python,
+        python=_interpreter(args.python),
         threads=args.threads or _usable_cores(),
         device=args.device,
         weights=None if args.weights is None else os.path.abspath(args.weights),
         refine=args.refine,
         peers=peer_inputs(preset, args.spacing, None if args.clip is None else tuple(args.clip)),
-        own_labels=not args.no_own_labels,
+        own_labels=args.own_labels,
         distances=args.hd95,
         again=tuple(method.name for method in chosen_methods(args.redo)),
     )
@@ -101,6 +101,11 @@ def _show(number: int, total: int, pair, method, measured: dict) -> None:
     else:
         what = f"Dice {measured['dice']:.3f}, {measured['seconds']:.1f} s"
     print(f"{number}/{total}  {pair.name}  {method.name}  {what}", file=sys.stderr, flush=True)
+
+
+def _interpreter(text: str) -> str:
+    """Returns a path as it is found from every folder; a link stays one, as it tells the environment."""
+    return os.path.abspath(text) if os.path.dirname(text) else text
 
 
 def _usable_cores() -> int:

@@ -19,6 +19,7 @@ class Method:
         requirement: What pip installs.
         network: Whether a network of ours runs.
         refined: Whether the pair is refined.
+        own_labels: Whether the program has a label interpolation of its own.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Method:
     requirement: str | None = None
     network: bool = False
     refined: bool = False
+    own_labels: bool = False
 
 
 METHODS = {
@@ -38,7 +40,7 @@ METHODS = {
         Method("network", "alignment and network", network=True),
         Method("refined", "alignment, network and refinement", network=True, refined=True),
         Method("refine only", "alignment and refinement without a network", refined=True),
-        Method("syn", "ANTs SyN, its defaults", "syn", "ants", "antspyx", "antspyx==0.6.3"),
+        Method("syn", "ANTs SyN, its defaults", "syn", "ants", "antspyx", "antspyx==0.6.3", own_labels=True),
         Method(
             "greedy",
             "greedy, affine and deformable with NCC",
@@ -46,6 +48,7 @@ METHODS = {
             "picsl_greedy",
             "picsl-greedy",
             "picsl-greedy==1.4.0.3",
+            own_labels=True,
         ),
         Method(
             "elastix",

@@ -10,12 +10,17 @@ from SACBRegistrationLib.comparison.methods import Method
 from SACBRegistrationLib.comparison.program import OUTCOME
 from SACBRegistrationLib.torch_environment import TORCH_ENVIRONMENT
 
-_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+_PACKAGE = Path(__file__).resolve().parents[1]
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
-# The package goes to the end of the path: beside it may lie packages of another Python.
+# This very package and nothing that lies beside it: those may be packages of another Python.
 _START = (
-    "import runpy, sys; sys.path.append({root!r}); "
-    "runpy.run_module('SACBRegistrationLib.comparison.program', run_name='__main__', alter_sys=True)"
+    "import importlib.util as u, os, runpy, sys\n"
+    "name, folder = 'SACBRegistrationLib', {package!r}\n"
+    "spec = u.spec_from_file_location(name, os.path.join(folder, '__init__.py'), "
+    "submodule_search_locations=[folder])\n"
+    "sys.modules[name] = u.module_from_spec(spec)\n"
+    "spec.loader.exec_module(sys.modules[name])\n"
+    "runpy.run_module(name + '.comparison.program', run_name='__main__', alter_sys=True)\n"
 )
 _ASK = (
     "import importlib.metadata as m, importlib.util as u, json, sys; found = {}\n"
@@ -66,10 +71,17 @@ def run_in_process(job: dict, python: str, threads: int) -> dict:
     environment = {**inherited, **dict.fromkeys(_THREADS, str(threads)), "PYTHONUTF8": "1"}
     if job["ours"]:
         environment |= TORCH_ENVIRONMENT
-    command = [python, "-c", _START.format(root=str(_PACKAGE_ROOT)), str(file)]
+    command = [python, "-c", _START.format(package=str(_PACKAGE)), str(file)]
     begun = time.perf_counter()
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, encoding="utf-8", errors="replace"
+        command,
+        # Some programs leave files where they are started.
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
     )
     wall = time.perf_counter() - begun
     said = (done.stdout[-2000:] + "\n" + done.stderr[-4000:]).strip()

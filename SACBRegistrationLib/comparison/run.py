@@ -51,7 +51,7 @@ class ComparisonSettings:
     weights: str | None = None
     refine: int | None = None
     peers: PeerInputs = field(default_factory=PeerInputs)
-    own_labels: bool = True
+    own_labels: bool = False
     distances: bool = False
     again: tuple[str, ...] = ()
 
@@ -108,8 +108,7 @@ def run_comparison(
             for method in present:
                 number += 1
                 inputs = _inputs(pair, method, settings, found)
-                again = method.name in settings.again
-                measured = None if again else store.get(pair.slug, method.name, inputs)
+                measured = _kept(store.get(pair.slug, method.name, inputs), method, settings)
                 if measured is None:
                     measured = {"inputs": inputs, **_measured(pair, method, settings, Path(temporary))}
                     store.put(pair.slug, method.name, measured)
@@ -127,6 +126,14 @@ def run_comparison(
         "absent": absent,
         "pairs": rows,
     }
+
+
+def _kept(measured: dict | None, method: Method, settings: ComparisonSettings) -> dict | None:
+    """Returns a measurement of before if it holds all that is asked for now, else None."""
+    if measured is None or method.name in settings.again:
+        return None
+    wanted = {"hd95": settings.distances, "own_dice": settings.own_labels and method.own_labels}
+    return None if any(measured.get(name) is None for name, ask in wanted.items() if ask) else measured
 
 
 def _installed(settings: ComparisonSettings) -> dict[str, str]:

@@ -72,8 +72,8 @@ def notes(outcome: dict) -> list[str]:
         f"refinement per resolution. Other programs: {peers or 'none'}; they got the images "
         f"{' and '.join(prepared) or 'as they are'}.",
         "Dice: mean over the labels that both maps have, moving labels warped with nearest neighbour through "
-        "the transform that was written, on the fixed labels' grid; own labels: with the program's own label "
-        "interpolation (SyN: genericLabel, greedy: LABEL 0.2vox).",
+        "the transform that was written, on the fixed labels' grid; own labels, if any: with the "
+        "program's own label interpolation (SyN: genericLabel, greedy: LABEL 0.2vox).",
         "Folding: voxels of the fixed volume whose Jacobian determinant is not positive, from the composed "
         "displacement field; of elastix, greedy, SyN and convexAdam sampled at the fixed image's voxels.",
         "Seconds: registration in memory, alignment included; process s: with start, imports, reading, and "

@@ -37,13 +37,9 @@ def run(job: dict) -> tuple[dict, Callable[[], None]]:
         sitk.WriteImage(greedy["composed"], str(folder / TRANSFORM))
         if job["own_labels"]:
             labels = [sitk.ReadImage(job[f"{role}_labels"], sitk.sitkInt32) for role in ("fixed", "moving")]
-            greedy.execute(
-                "-rf fixed_labels -ri LABEL 0.2vox -rm moving_labels warped_labels -r warp affine " + threads,
-                fixed_labels=labels[0],
-                moving_labels=labels[1],
-                warped_labels=None,
-            )
-            sitk.WriteImage(greedy["warped_labels"], str(folder / OWN_LABELS))
+            # Of this interpolation the wrapper returns nothing; it writes to the folder of the process.
+            command = f"-ri LABEL 0.2vox -rf fixed_labels -rm moving_labels {OWN_LABELS} {threads}"
+            greedy.execute(f"{command} -r warp affine", fixed_labels=labels[0], moving_labels=labels[1])
 
     version = importlib.metadata.version("picsl-greedy")
     stages = {"alignment": aligned - begun, "deformation": seconds - (aligned - begun)}
