@@ -36,6 +36,7 @@ def network_grid(
     max_voxels: int,
     spacing: float | None = None,
     margin: float = 2.0,
+    step: int = STEP,
 ) -> NetworkGrid:
     """Places the network's grid on the fixed anatomy, along the fixed image's own axes.
 
@@ -53,16 +54,17 @@ def network_grid(
         spacing: Spacing of the result, mm; None takes the preset's. Another one covers at least the same
             extent.
         margin: Space to leave around the anatomy, mm.
+        step: Every side is a multiple of this.
 
     Returns:
-        The grid. At least the preset's extent; grown in steps of 16 where anatomy and margin do not fit;
+        The grid. At least the preset's extent; grown in steps where anatomy and margin do not fit;
         within max_voxels even where that clips the anatomy.
 
     Raises:
-        ValueError: When max_voxels does not hold one block of 16 x 16 x 16.
+        ValueError: When max_voxels does not hold one block of step x step x step.
     """
-    if max_voxels < STEP**3:
-        raise ValueError(f"max_voxels must be at least {STEP**3}, not {max_voxels}")
+    if max_voxels < step**3:
+        raise ValueError(f"max_voxels must be at least {step**3}, not {max_voxels}")
     spacing = preset_spacing if spacing is None else float(spacing)
     reoriented = fixed.reoriented(axes)
     # The box's edges (not the centres of its outermost voxels) as indices of the reoriented grid.
@@ -71,27 +73,27 @@ def network_grid(
     )
     low, high = corners.min(axis=0), corners.max(axis=0)
     anatomy = (high - low) * np.asarray(reoriented.spacing) / spacing
-    wanted_by_preset = _whole_steps(np.asarray(size) * preset_spacing / spacing)
-    wanted = np.maximum(wanted_by_preset, _whole_steps(anatomy + 2 * margin / spacing))
-    final = _within(wanted, anatomy, max_voxels)
+    wanted_by_preset = _whole_steps(np.asarray(size) * preset_spacing / spacing, step)
+    wanted = np.maximum(wanted_by_preset, _whole_steps(anatomy + 2 * margin / spacing, step))
+    final = _within(wanted, anatomy, max_voxels, step)
     grown, clipped = bool((final > wanted_by_preset).any()), bool((final < np.floor(anatomy)).any())
     grid = _centered(reoriented, (low + high) / 2, final, spacing)
     return NetworkGrid(grid, grown, clipped, _message(grid, wanted_by_preset, wanted, grown, clipped))
 
 
-def _whole_steps(voxels: np.ndarray) -> np.ndarray:
-    """Rounds up to multiples of STEP; a thousandth of a voxel is rounding error, no reason to grow."""
-    return (np.ceil((voxels - 1e-3) / STEP) * STEP).astype(int)
+def _whole_steps(voxels: np.ndarray, step: int) -> np.ndarray:
+    """Rounds up to multiples of step; a thousandth of a voxel is rounding error, no reason to grow."""
+    return (np.ceil((voxels - 1e-3) / step) * step).astype(int)
 
 
-def _within(wanted: np.ndarray, anatomy: np.ndarray, max_voxels: int) -> np.ndarray:
+def _within(wanted: np.ndarray, anatomy: np.ndarray, max_voxels: int, step: int) -> np.ndarray:
     """Takes steps off until the size fits, each where most room is left around the anatomy."""
-    size = np.maximum(wanted, STEP)
+    size = np.maximum(wanted, step)
     while np.prod(size.astype(float)) > max_voxels:
         # What remains beyond the anatomy after one step less; the roomiest axis gives way.
-        room = np.where(size > STEP, (size - STEP - anatomy) / size, -np.inf)
+        room = np.where(size > step, (size - step - anatomy) / size, -np.inf)
         size = size.copy()
-        size[int(np.argmax(room))] -= STEP
+        size[int(np.argmax(room))] -= step
     return size
 
 
