@@ -21,7 +21,7 @@ _DEFAULTS: dict[str, Any] = {
     "clusters": 7,
     "alignment": "affine",
     "weights": None,
-    "refine_steps": 60,
+    "refine_steps": 30,
     "training_lambda": 1.0,
     "labels": {},
 }

@@ -21,6 +21,10 @@ class RegistrationSettings:
         seed: Seed of everything random.
         field_spacing: Spacing of the displacement field, mm; None takes that of the grid that the
             deformation was found on, or the fixed image's where that is finer and affordable.
+        similarity: What the refinement compares: "ncc" intensities by local correlation, "mind" the local
+            self-similarity, which other contrasts have in common; "auto" decides by the aligned pair.
+        smoothness: Factor on the smoothness of the refinement: above 1 smoother, below 1 a closer fit.
+        refine_spacing: Finest voxel size of the refinement, mm; None takes 1.5 times the preset's spacing.
     """
 
     preset: str = "ixi"
@@ -31,3 +35,6 @@ class RegistrationSettings:
     refine: int | None = None
     seed: int = 0
     field_spacing: float | None = None
+    similarity: str = "auto"
+    smoothness: float = 1.0
+    refine_spacing: float | None = None

@@ -38,6 +38,17 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
         metavar="STEPS",
         help="refine this pair, at most STEPS steps per resolution (without a number: the preset's)",
     )
+    parser.add_argument(
+        "--smoothness", type=float, default=1.0, help="of the refinement: above 1 smoother (default: 1)"
+    )
+    parser.add_argument(
+        "--similarity",
+        default="auto",
+        help="what the refinement compares: ncc (intensities), mind (any contrasts) or auto (default)",
+    )
+    parser.add_argument(
+        "--refine-spacing", type=float, metavar="MM", help="finest voxel size of the refinement, mm"
+    )
     parser.add_argument("--initial-transform", type=Path, help="start from it: fixed points to moving points")
     parser.add_argument("--fixed-mask", type=Path, help="compare only where this label map is not 0")
     parser.add_argument("--moving-mask", type=Path, help="likewise, for the moving image")
@@ -99,6 +110,9 @@ def register_files(args: argparse.Namespace):
                 alignment=args.alignment,
                 refine=steps,
                 field_spacing=args.field_spacing,
+                similarity=args.similarity,
+                smoothness=args.smoothness,
+                refine_spacing=args.refine_spacing,
                 seed=args.seed,
                 progress=show,
                 cancel=cancel,

@@ -50,6 +50,8 @@ class SACBRegistrationLogic:
         device: str = "auto",
         seed: int = 0,
         fieldSpacing: float | None = None,
+        similarity: str = "auto",
+        smoothness: float = 1.0,
         initialTransformNode: slicer.vtkMRMLTransformNode | None = None,
         fixedMaskNode: slicer.vtkMRMLNode | None = None,
         movingMaskNode: slicer.vtkMRMLNode | None = None,
@@ -76,6 +78,9 @@ class SACBRegistrationLogic:
             device: "auto", "cpu" or "cuda".
             seed: Seed of everything random.
             fieldSpacing: Spacing of the displacement field, mm; None takes the finest that is of use.
+            similarity: What the refinement compares: "ncc" intensities, "mind" the self-similarity of any
+                contrasts, "auto" decides by the aligned pair.
+            smoothness: Factor on the smoothness of the refinement, 0.05 to 20.
             initialTransformNode: Brings the moving volume near the fixed one when that is put under it.
             fixedMaskNode: Label map or segmentation; only what it covers counts.
             movingMaskNode: Likewise, for the moving volume.
@@ -105,6 +110,8 @@ class SACBRegistrationLogic:
             refine=refine,
             seed=seed,
             field_spacing=fieldSpacing,
+            similarity=similarity,
+            smoothness=smoothness,
         )
         nodes = RunNodes(
             fixed=fixedVolumeNode,

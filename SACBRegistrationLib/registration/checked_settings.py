@@ -11,6 +11,8 @@ from SACBRegistrationLib.settings import LEVELS, RegistrationSettings
 FEWEST_CLUSTERS, MOST_CLUSTERS = 2, 32
 NO_WEIGHTS = "none"
 _ALIGNMENTS = ("none", "rigid", "affine")
+SIMILARITIES = ("auto", "ncc", "mind")
+_SMOOTHNESS = (0.05, 20.0)
 
 
 def check_settings(settings: RegistrationSettings) -> Preset:
@@ -27,9 +29,16 @@ def check_settings(settings: RegistrationSettings) -> Preset:
         )
     if settings.refine is not None and (not isinstance(settings.refine, int) or settings.refine < 0):
         raise UserError(f"The number of refinement steps must be 0 or more, not {settings.refine}.")
-    spacing = settings.field_spacing
-    if spacing is not None and not (math.isfinite(spacing) and 0.1 <= spacing <= 50):
-        raise UserError(f"The field spacing must be between 0.1 and 50 mm, not {spacing:g}.")
+    if settings.similarity not in SIMILARITIES:
+        raise UserError(
+            f'The similarity "{settings.similarity}" is unknown; choose one of {", ".join(SIMILARITIES)}.'
+        )
+    low, high = _SMOOTHNESS
+    if not low <= settings.smoothness <= high:
+        raise UserError(f"The smoothness must be between {low:g} and {high:g}, not {settings.smoothness:g}.")
+    for name, spacing in (("field", settings.field_spacing), ("refinement", settings.refine_spacing)):
+        if spacing is not None and not (math.isfinite(spacing) and 0.1 <= spacing <= 50):
+            raise UserError(f"The {name} spacing must be between 0.1 and 50 mm, not {spacing:g}.")
     if not isinstance(settings.seed, int) or not 0 <= settings.seed < 2**31:
         raise UserError(f"The seed must be a whole number from 0 to 2147483647, not {settings.seed}.")
     return preset

@@ -75,11 +75,13 @@ class Refined:
         displacement: [1, 3, D, H, W] in voxels of `grid`, channels (d, h, w).
         grid: Lattice of the finest level.
         steps: Steps taken per level, coarse to fine.
+        similarity: What was compared: "ncc" or "mind".
     """
 
     displacement: torch.Tensor
     grid: Grid
     steps: tuple[int, ...]
+    similarity: str
 
 
 def refine(
@@ -113,7 +115,7 @@ def refine(
         displacement, steps = _refine_level(level, index, found, settings, part)
         found = (displacement, level.grid)
         taken.append(steps)
-    return Refined(*found, tuple(taken))
+    return Refined(*found, tuple(taken), settings.similarity)
 
 
 @torch.no_grad()

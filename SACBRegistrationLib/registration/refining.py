@@ -103,7 +103,7 @@ def chosen_similarity(name: str, coarsest: RefinementLevel) -> str:
 
 
 def weighted_correlation(level: RefinementLevel) -> float:
-    """Returns Pearson's correlation of fixed and moving intensities where similarity counts; 0 if undefined."""
+    """Returns Pearson's correlation of both images where similarity counts; 0 where it is undefined."""
     share = level.weight.double() / level.weight.sum().clamp(min=1)
     fixed, moving = (image - (image * share).sum() for image in (level.fixed.double(), level.moving.double()))
     spread = ((fixed.square() * share).sum() * (moving.square() * share).sum()).sqrt()

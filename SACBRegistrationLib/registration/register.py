@@ -32,8 +32,12 @@ from SACBRegistrationLib.registration.pair import (
     check_size,
     prepare_image,
 )
-from SACBRegistrationLib.registration.refinement import Refined, RefinementSettings, refine
-from SACBRegistrationLib.registration.refining import refinement_levels
+from SACBRegistrationLib.registration.refinement import Refined, refine
+from SACBRegistrationLib.registration.refining import (
+    refinement_levels,
+    refinement_settings,
+    refinement_spacings,
+)
 from SACBRegistrationLib.registration.report import Findings, make_report
 from SACBRegistrationLib.registration.result import RegistrationResult
 from SACBRegistrationLib.registration.stages import Stages
@@ -49,9 +53,6 @@ _SHARES = {
     "transform": 2.0,
     "report": 3.0,
 }
-# Voxel sizes of the refinement in units of the preset's spacing.
-_AFTER_NETWORK = (4, 2)
-_WITHOUT_NETWORK = (8, 4, 2)
 
 
 def register(
@@ -69,6 +70,9 @@ def register(
     fixed_labels: sitk.Image | None = None,
     moving_labels: sitk.Image | None = None,
     field_spacing: float | None = None,
+    similarity: str = "auto",
+    smoothness: float = 1.0,
+    refine_spacing: float | None = None,
     seed: int = 0,
     progress: ProgressCallback | None = None,
     cancel: CancelEvent | None = None,
@@ -92,6 +96,9 @@ def register(
         fixed_labels: Label map for the Dice scores, any grid.
         moving_labels: Likewise, for the moving image; also warped.
         field_spacing: Spacing of the displacement field, mm; None takes the finest that is of use.
+        similarity: What the refinement compares: "ncc", "mind" or "auto"; see `RegistrationSettings`.
+        smoothness: Factor on the smoothness of the refinement, 0.05 to 20.
+        refine_spacing: Finest voxel size of the refinement, mm; None takes 1.5 times the preset's spacing.
         seed: Seed of the clustering.
         progress: Called with the fraction done and the stage.
         cancel: Its is_set() is asked often; when true, the run ends with CancelledError.
@@ -112,6 +119,9 @@ def register(
         refine=refine,
         seed=seed,
         field_spacing=field_spacing,
+        similarity=similarity,
+        smoothness=smoothness,
+        refine_spacing=refine_spacing,
     )
     chosen = check_settings(settings)
     torch_device = choose_device(device)
@@ -216,12 +226,12 @@ def _refine(
     steps = refinement_steps(settings, preset)
     if steps == 0:
         return None
-    factors = _WITHOUT_NETWORK if output is None else _AFTER_NETWORK
     axes = preset.axes if output is None else output.grid.axis_codes
-    spacings = tuple(factor * preset.spacing for factor in factors)
+    spacings = refinement_spacings(settings, preset, after_network=output is not None)
     levels = refinement_levels(fixed, moving, aligned.transform, spacings, axes, device, most_voxels(device))
     initial = None if output is None else (output.displacement, output.grid)
-    return refine(levels, initial, RefinementSettings(steps=steps), progress.part(0.1, 1.0, progress.stage))
+    how = refinement_settings(settings, steps, levels[0])
+    return refine(levels, initial, how, progress.part(0.1, 1.0, progress.stage))
 
 
 def _field(

@@ -99,7 +99,7 @@ class FoldingPenalty:
             deficit, cofactors = determinant(jacobian_rows(flat, places, strides))
             deficit = self._margin - deficit
             value = value + deficit.clamp(min=0).sum() / voxels
-            slope = cofactors * ((deficit > 0) * (-1 / voxels)).to(cofactors)
+            slope = cofactors * (deficit > 0) * (-1 / voxels)
             for axis, stride in enumerate(strides):
                 row = slope[axis] if stride > 0 else -slope[axis]
                 neighbors = places + stride

@@ -101,6 +101,7 @@ def make_report(fixed: PreparedImage, moving: PreparedImage, found: Findings, pr
         },
         "network_grid": _grid(found.output.grid) if found.output is not None else None,
         "refinement_steps": list(found.refined.steps) if found.refined is not None else [],
+        "refinement_similarity": found.refined.similarity if found.refined is not None else None,
         "field_grid": _grid(Grid.from_image(found.field)),
         "local_ncc": similarity,
         "jacobian": {

@@ -34,6 +34,14 @@ class Device(_Labelled):
     CUDA = ("cuda", "Graphics card (CUDA)")
 
 
+class Similarity(_Labelled):
+    """What the refinement compares; the value is the logic's argument."""
+
+    AUTO = ("auto", "Automatic")
+    NCC = ("ncc", "Intensities (same contrast)")
+    MIND = ("mind", "Local structure (any contrasts)")
+
+
 class Comparison(_Labelled):
     """How the fixed and the warped volume are seen together."""
 

@@ -12,6 +12,7 @@ from SACBRegistrationLib.ui.choices import (
     Comparison,
     Device,
     FieldShown,
+    Similarity,
 )
 
 MODULE_NAME = "SACBRegistration"
@@ -27,6 +28,8 @@ class SACBRegistrationParameterNode:
         preset: Name of a preset.
         clusters: Number of tissue clusters on every level.
         refine: Whether to refine after the network.
+        smoothness: Factor on the smoothness of the refinement.
+        similarity: What the refinement compares.
         outputTransform: Receives the displacement field; None makes a new node.
         outputVolume: Receives the warped volume; None makes a new node.
         makeWarped: Whether to make the warped volume.
@@ -60,6 +63,8 @@ class SACBRegistrationParameterNode:
     preset: str = "ixi"
     clusters: Annotated[int, WithinRange(2, 16)] = 7
     refine: bool = True
+    smoothness: Annotated[float, WithinRange(0.1, 10), Decimals(2), SingleStep(0.05)] = 1.0
+    similarity: Similarity = Similarity.AUTO
 
     outputTransform: slicer.vtkMRMLGridTransformNode
     outputVolume: slicer.vtkMRMLScalarVolumeNode

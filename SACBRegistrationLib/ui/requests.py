@@ -49,6 +49,8 @@ def register_arguments(parameters: SACBRegistrationParameterNode) -> dict[str, o
         "clusters": parameters.clusters,
         "alignment": parameters.alignment.value,
         "refine": preset.refine_steps if parameters.refine else 0,
+        "smoothness": parameters.smoothness,
+        "similarity": parameters.similarity.value,
         "weights": parameters.weights or None,
         "device": parameters.device.value,
         "seed": parameters.seed,

@@ -131,6 +131,9 @@ def _register(
             refine=chosen.refine,
             seed=chosen.seed,
             field_spacing=chosen.field_spacing,
+            similarity=chosen.similarity,
+            smoothness=chosen.smoothness,
+            refine_spacing=chosen.refine_spacing,
             progress=show,
             **inputs,
         )

@@ -6,10 +6,12 @@ from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.presets import load_preset
 from SACBRegistrationLib.registration.checked_settings import (
     check_modality,
+    check_settings,
     cluster_numbers,
     refinement_steps,
     weights_file,
 )
+from SACBRegistrationLib.registration.refining import refinement_spacings
 from SACBRegistrationLib.settings import RegistrationSettings
 
 
@@ -38,3 +40,27 @@ def test_clusters_for_all_levels_or_for_each():
         cluster_numbers(RegistrationSettings(clusters={5: 3}), preset)
     with pytest.raises(UserError, match="from 2 to 32, not 40"):
         cluster_numbers(RegistrationSettings(clusters={5: 40, 4: 3, 3: 3, 2: 3}), preset)
+
+
+@pytest.mark.parametrize(
+    ("choice", "sentence"),
+    [
+        ({"similarity": "ssd"}, 'similarity "ssd" is unknown; choose one of auto, ncc, mind'),
+        ({"smoothness": 0.0}, "smoothness must be between 0.05 and 20, not 0"),
+        ({"smoothness": float("nan")}, "smoothness must be between"),
+        ({"refine_spacing": 0.01}, "refinement spacing must be between 0.1 and 50 mm"),
+    ],
+)
+def test_choices_of_the_refinement_are_checked(choice, sentence):
+    check_settings(RegistrationSettings())
+    with pytest.raises(UserError, match=sentence):
+        check_settings(RegistrationSettings(**choice))
+
+
+def test_refinement_goes_down_to_the_spacing_that_is_asked_for():
+    preset = load_preset("abdomen-ct")
+    assert refinement_spacings(RegistrationSettings(), preset, after_network=True) == (6.0, 3.0)
+    assert refinement_spacings(RegistrationSettings(), preset, after_network=False) == (12.0, 6.0, 3.0)
+    fine = RegistrationSettings(refine_spacing=1.7)
+    assert refinement_spacings(fine, preset, after_network=True) == pytest.approx((6.8, 3.4, 1.7))
+    assert refinement_spacings(RegistrationSettings(refine_spacing=9.0), preset, after_network=True) == (9.0,)

@@ -4,7 +4,7 @@ import pytest
 from panel_host import add_volume, open_panel, process_events, slicer
 
 from SACBRegistrationLib.presets import list_presets, load_preset
-from SACBRegistrationLib.ui.choices import Alignment, Comparison, Device
+from SACBRegistrationLib.ui.choices import Alignment, Comparison, Device, Similarity
 from SACBRegistrationLib.ui.requests import clusters_after, register_arguments
 
 
@@ -88,6 +88,8 @@ def test_defaults(panel, pair):
         "preset": "ixi",
         "clusters": 7,
         "refine": load_preset("ixi").refine_steps,
+        "smoothness": 1.0,
+        "similarity": "auto",
         "device": "auto",
         "seed": 0,
     }
@@ -107,6 +109,8 @@ def test_every_widget_reaches_the_logic(panel, pair, tmp_path):
     ui.presetSelector.currentIndex = names.index("abdomen-ct")
     ui.clustersSlider.value = 5
     ui.refineCheckBox.checked = False
+    ui.smoothnessSlider.value = 2.5
+    ui.similaritySelector.currentIndex = list(Similarity).index(Similarity.MIND)
     ui.outputTransformSelector.setCurrentNode(target)
     ui.outputVolumeSelector.setCurrentNode(volume)
     for box in (ui.makeMagnitudeCheckBox, ui.makeJacobianCheckBox, ui.makeClusterMapsCheckBox):
@@ -134,6 +138,8 @@ def test_every_widget_reaches_the_logic(panel, pair, tmp_path):
         "clusters": 5,
         "alignment": "rigid",
         "refine": 0,
+        "smoothness": 2.5,
+        "similarity": "mind",
         "weights": str(tmp_path / "my weights é.pt"),
         "device": "cpu",
         "seed": 42,

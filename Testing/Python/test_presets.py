@@ -90,7 +90,7 @@ def test_axes_are_understood_by_the_grid(preset):
 def test_own_file_takes_defaults_for_what_it_leaves_out(tmp_path):
     preset = load_preset(write(tmp_path))
     assert (preset.title, preset.clusters, preset.alignment, preset.weights) == ("mine", 7, "affine", None)
-    assert preset.weights_path is None and preset.labels == {} and preset.refine_steps == 60
+    assert preset.weights_path is None and preset.labels == {} and preset.refine_steps == 30
     assert load_preset(str(tmp_path / "mine.json")) == preset
 
 

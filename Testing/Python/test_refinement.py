@@ -21,6 +21,7 @@ from SACBRegistrationLib.registration.refinement import (
     _Adam,
     refine,
 )
+from SACBRegistrationLib.registration.refining import chosen_similarity, weighted_correlation
 from SACBRegistrationLib.registration.similarity import LocalCorrelation
 from SACBRegistrationLib.training.losses import diffusion, folding_percent
 
@@ -138,6 +139,16 @@ def test_different_contrasts_are_registered_by_their_self_similarity(known):
     }
     before = error(torch.zeros_like(truth), truth)
     assert errors["mind"] < 0.4 * before and errors["mind"] < errors["ncc"]
+
+
+def test_what_is_compared_depends_on_the_contrasts(known):
+    level, _ = known
+    assert weighted_correlation(level) > 0.5
+    assert chosen_similarity("auto", level) == "ncc" and chosen_similarity("mind", level) == "mind"
+    assert chosen_similarity("auto", replace(level, moving=1 - level.moving)) == "ncc"
+    unlike = replace(level, moving=(level.fixed - level.fixed.mean()).abs())
+    assert abs(weighted_correlation(unlike)) < 0.3 and chosen_similarity("auto", unlike) == "mind"
+    assert weighted_correlation(replace(level, moving=torch.zeros_like(level.moving))) == 0
 
 
 def test_a_pair_that_asks_for_folds_gets_none(known):
