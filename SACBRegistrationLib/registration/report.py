@@ -28,6 +28,7 @@ from SACBRegistrationLib.registration.devices import device_name
 from SACBRegistrationLib.registration.inference import NetworkOutput
 from SACBRegistrationLib.registration.pair import PreparedImage
 from SACBRegistrationLib.registration.refinement import Refined
+from SACBRegistrationLib.registration.worsening import worsening_notes
 from SACBRegistrationLib.settings import RegistrationSettings
 
 # At twice the preset's spacing noise counts for less, and local NCC takes an eighth of the time.
@@ -92,7 +93,7 @@ def make_report(fixed: PreparedImage, moving: PreparedImage, found: Findings, pr
             "modality": found.preset.modality,
         },
         "weights": dict(found.network.info) if found.network is not None else None,
-        "notes": _notes(found),
+        "notes": [*_notes(found), *worsening_notes(similarity, dice)],
         "alignment": {
             "kind": found.aligned.kind,
             "mutual_information": found.aligned.mutual_information,

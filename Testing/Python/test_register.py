@@ -170,7 +170,8 @@ def test_initial_transform_alone_is_the_result(pair, files):
 def test_inverse_leads_back(refined, pair):
     result, _ = refined
     inverse = result.inverse()
-    assert 0 <= inverse.residual_mean_mm <= inverse.residual_p99_mm < 0.1
+    # Exact at its nodes; between them the linear field is a twentieth of a voxel off where it bends most.
+    assert 0 <= inverse.residual_mean_mm <= inverse.residual_p99_mm < 0.05 * min(pair.moving.GetSpacing())
     assert inverse is result.inverse(), "the second call must not compute it again"
     there = sitk.DisplacementFieldTransform(sitk.Cast(inverse.displacement_field, sitk.sitkVectorFloat64))
     start = points_in(pair.fixed, 400)
