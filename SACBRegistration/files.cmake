@@ -53,6 +53,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/imaging/tensors.py
   SACBRegistrationLib/imaging/validation.py
   SACBRegistrationLib/imaging/warping.py
+  SACBRegistrationLib/memory_errors.py
   SACBRegistrationLib/mrml/__init__.py
   SACBRegistrationLib/mrml/carrying.py
   SACBRegistrationLib/mrml/cluster_maps.py
@@ -84,15 +85,18 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/network/clustering.py
   SACBRegistrationLib/network/conversion.py
   SACBRegistrationLib/network/cpu_layers.py
+  SACBRegistrationLib/network/device_layers.py
   SACBRegistrationLib/network/encoder.py
   SACBRegistrationLib/network/flow.py
   SACBRegistrationLib/network/layers.py
   SACBRegistrationLib/network/lloyd.py
   SACBRegistrationLib/network/lloyd_on_device.py
   SACBRegistrationLib/network/matching.py
+  SACBRegistrationLib/network/memory.py
   SACBRegistrationLib/network/precision.py
   SACBRegistrationLib/network/sacb_net.py
   SACBRegistrationLib/network/seeding.py
+  SACBRegistrationLib/network/slab_sources.py
   SACBRegistrationLib/network/slabs.py
   SACBRegistrationLib/network/spatial_awareness.py
   SACBRegistrationLib/network/triton_kernels.py
@@ -114,6 +118,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/registration/lattice.py
   SACBRegistrationLib/registration/pair.py
   SACBRegistrationLib/registration/peak_memory.py
+  SACBRegistrationLib/registration/placement.py
   SACBRegistrationLib/registration/refinement.py
   SACBRegistrationLib/registration/refining.py
   SACBRegistrationLib/registration/register.py

@@ -21,6 +21,10 @@ class RegistrationSettings:
         seed: Seed of everything random.
         field_spacing: Spacing of the displacement field, mm; None takes that of the grid that the
             deformation was found on, or the fixed image's where that is finer and affordable.
+        precision: How the network's products are rounded on a GPU: "float32", "tf32", "bfloat16" or
+            "float16".
+        memory_limit: Most memory that the network and the refinement may take, GB (10^9 bytes), on a GPU and
+            on the CPU; None takes most of what is free.
     """
 
     preset: str = "ixi"
@@ -31,3 +35,5 @@ class RegistrationSettings:
     refine: int | None = None
     seed: int = 0
     field_spacing: float | None = None
+    precision: str = "float32"
+    memory_limit: float | None = None

@@ -50,6 +50,8 @@ class SACBRegistrationLogic:
         device: str = "auto",
         seed: int = 0,
         fieldSpacing: float | None = None,
+        precision: str = "float32",
+        memoryLimit: float | None = None,
         initialTransformNode: slicer.vtkMRMLTransformNode | None = None,
         fixedMaskNode: slicer.vtkMRMLNode | None = None,
         movingMaskNode: slicer.vtkMRMLNode | None = None,
@@ -76,6 +78,9 @@ class SACBRegistrationLogic:
             device: "auto", "cpu" or "cuda".
             seed: Seed of everything random.
             fieldSpacing: Spacing of the displacement field, mm; None takes the finest that is of use.
+            precision: "float32", "tf32", "bfloat16" or "float16" for the network's products on a GPU.
+            memoryLimit: Most memory for the network and the refinement, GB (10^9 bytes); None takes most of
+                what is free.
             initialTransformNode: Brings the moving volume near the fixed one when that is put under it.
             fixedMaskNode: Label map or segmentation; only what it covers counts.
             movingMaskNode: Likewise, for the moving volume.
@@ -105,6 +110,8 @@ class SACBRegistrationLogic:
             refine=refine,
             seed=seed,
             field_spacing=fieldSpacing,
+            precision=precision,
+            memory_limit=memoryLimit,
         )
         nodes = RunNodes(
             fixed=fixedVolumeNode,

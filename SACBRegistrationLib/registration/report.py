@@ -27,6 +27,7 @@ from SACBRegistrationLib.registration.devices import device_name
 from SACBRegistrationLib.registration.inference import NetworkOutput
 from SACBRegistrationLib.registration.pair import PreparedImage
 from SACBRegistrationLib.registration.peak_memory import peak_memory_bytes
+from SACBRegistrationLib.registration.placement import Place
 from SACBRegistrationLib.registration.refinement import Refined
 from SACBRegistrationLib.settings import RegistrationSettings
 
@@ -47,6 +48,7 @@ class Findings:
         aligned: The alignment.
         output: The network's output, or None.
         refined: The refined deformation, or None.
+        notes: Sentences about the refinement.
         field: The displacement field, LPS mm.
         warped: The moving image on the fixed grid.
         warped_labels: The moving label map on the fixed grid, or None.
@@ -60,6 +62,7 @@ class Findings:
     aligned: AlignmentResult
     output: NetworkOutput | None
     refined: Refined | None
+    notes: tuple[str, ...]
     field: sitk.Image
     warped: sitk.Image
     warped_labels: sitk.Image | None
@@ -100,6 +103,7 @@ def make_report(fixed: PreparedImage, moving: PreparedImage, found: Findings, pr
             "initial_transform": found.initial_transform,
         },
         "network_grid": _grid(found.output.grid) if found.output is not None else None,
+        "network_run": _network_run(found.output.place) if found.output is not None else None,
         "refinement_steps": list(found.refined.steps) if found.refined is not None else [],
         "field_grid": _grid(Grid.from_image(found.field)),
         "local_ncc": similarity,
@@ -138,6 +142,7 @@ def _versions() -> dict:
 def _notes(found: Findings) -> list[str]:
     notes = []
     if found.output is not None:
+        notes.extend(found.output.notes)
         if found.output.message:
             notes.append(found.output.message)
         spacing = found.output.grid.spacing[0]
@@ -150,7 +155,16 @@ def _notes(found: Findings) -> list[str]:
         notes.append("No network ran: the deformation comes from refinement alone.")
     else:
         notes.append("No network ran and nothing was refined: the result is the alignment alone.")
-    return notes
+    return [*notes, *found.notes]
+
+
+def _network_run(place: Place) -> dict:
+    return {
+        "device": device_name(place.device),
+        "full_resolution": place.way.value,
+        "precision": place.precision.value,
+        "estimated_memory_bytes": place.memory,
+    }
 
 
 def _input(image: PreparedImage) -> dict:
