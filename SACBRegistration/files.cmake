@@ -11,6 +11,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/benchmark/table.py
   SACBRegistrationLib/cli/__init__.py
   SACBRegistrationLib/cli/benchmark_command.py
+  SACBRegistrationLib/cli/compare_command.py
   SACBRegistrationLib/cli/convert_command.py
   SACBRegistrationLib/cli/demo_command.py
   SACBRegistrationLib/cli/main.py
@@ -18,6 +19,22 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/cli/progress_bar.py
   SACBRegistrationLib/cli/register_command.py
   SACBRegistrationLib/cli/train_command.py
+  SACBRegistrationLib/comparison/__init__.py
+  SACBRegistrationLib/comparison/methods.py
+  SACBRegistrationLib/comparison/ours.py
+  SACBRegistrationLib/comparison/pairs.py
+  SACBRegistrationLib/comparison/peers/__init__.py
+  SACBRegistrationLib/comparison/peers/convexadam.py
+  SACBRegistrationLib/comparison/peers/elastix.py
+  SACBRegistrationLib/comparison/peers/greedy.py
+  SACBRegistrationLib/comparison/peers/syn.py
+  SACBRegistrationLib/comparison/preparing.py
+  SACBRegistrationLib/comparison/process.py
+  SACBRegistrationLib/comparison/program.py
+  SACBRegistrationLib/comparison/run.py
+  SACBRegistrationLib/comparison/scoring.py
+  SACBRegistrationLib/comparison/store.py
+  SACBRegistrationLib/comparison/table.py
   SACBRegistrationLib/errors.py
   SACBRegistrationLib/evaluation/__init__.py
   SACBRegistrationLib/evaluation/dice.py
@@ -53,6 +70,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/imaging/tensors.py
   SACBRegistrationLib/imaging/validation.py
   SACBRegistrationLib/imaging/warping.py
+  SACBRegistrationLib/memory_errors.py
   SACBRegistrationLib/mrml/__init__.py
   SACBRegistrationLib/mrml/carrying.py
   SACBRegistrationLib/mrml/cluster_maps.py
@@ -60,6 +78,8 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/mrml/field_view.py
   SACBRegistrationLib/mrml/inputs.py
   SACBRegistrationLib/mrml/loading.py
+  SACBRegistrationLib/mrml/logic.py
+  SACBRegistrationLib/mrml/logic.py
   SACBRegistrationLib/mrml/logic.py
   SACBRegistrationLib/mrml/outputs.py
   SACBRegistrationLib/mrml/points.py
@@ -84,19 +104,23 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/network/clustering.py
   SACBRegistrationLib/network/conversion.py
   SACBRegistrationLib/network/cpu_layers.py
+  SACBRegistrationLib/network/device_layers.py
   SACBRegistrationLib/network/encoder.py
   SACBRegistrationLib/network/flow.py
   SACBRegistrationLib/network/layers.py
   SACBRegistrationLib/network/lloyd.py
   SACBRegistrationLib/network/lloyd_on_device.py
   SACBRegistrationLib/network/matching.py
+  SACBRegistrationLib/network/memory.py
   SACBRegistrationLib/network/precision.py
   SACBRegistrationLib/network/sacb_net.py
   SACBRegistrationLib/network/seeding.py
+  SACBRegistrationLib/network/slab_sources.py
   SACBRegistrationLib/network/slabs.py
   SACBRegistrationLib/network/spatial_awareness.py
   SACBRegistrationLib/network/triton_kernels.py
   SACBRegistrationLib/network/triton_support.py
+  SACBRegistrationLib/peak_memory.py
   SACBRegistrationLib/pictures/__init__.py
   SACBRegistrationLib/pictures/legends.py
   SACBRegistrationLib/pictures/overview.py
@@ -109,20 +133,32 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/registration/__init__.py
   SACBRegistrationLib/registration/box_filter.py
   SACBRegistrationLib/registration/checked_settings.py
+  SACBRegistrationLib/registration/checked_settings.py
+  SACBRegistrationLib/registration/checked_settings.py
   SACBRegistrationLib/registration/devices.py
   SACBRegistrationLib/registration/inference.py
   SACBRegistrationLib/registration/lattice.py
+  SACBRegistrationLib/registration/linearized_warp.py
+  SACBRegistrationLib/registration/mind.py
   SACBRegistrationLib/registration/pair.py
-  SACBRegistrationLib/registration/peak_memory.py
+  SACBRegistrationLib/registration/placement.py
   SACBRegistrationLib/registration/refinement.py
   SACBRegistrationLib/registration/refining.py
   SACBRegistrationLib/registration/register.py
+  SACBRegistrationLib/registration/register.py
+  SACBRegistrationLib/registration/register.py
+  SACBRegistrationLib/registration/regularization.py
+  SACBRegistrationLib/registration/report.py
+  SACBRegistrationLib/registration/report.py
   SACBRegistrationLib/registration/report.py
   SACBRegistrationLib/registration/result.py
   SACBRegistrationLib/registration/saving.py
   SACBRegistrationLib/registration/similarity.py
   SACBRegistrationLib/registration/stages.py
+  SACBRegistrationLib/registration/worsening.py
   SACBRegistrationLib/resources.py
+  SACBRegistrationLib/settings.py
+  SACBRegistrationLib/settings.py
   SACBRegistrationLib/settings.py
   SACBRegistrationLib/torch_environment.py
   SACBRegistrationLib/training/__init__.py
@@ -158,6 +194,8 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/worker/__init__.py
   SACBRegistrationLib/worker/arrays.py
   SACBRegistrationLib/worker/endings.py
+  SACBRegistrationLib/worker/execution.py
+  SACBRegistrationLib/worker/execution.py
   SACBRegistrationLib/worker/execution.py
   SACBRegistrationLib/worker/failures.py
   SACBRegistrationLib/worker/folders.py

@@ -25,6 +25,10 @@ class RegistrationSettings:
             self-similarity, which other contrasts have in common; "auto" decides by the aligned pair.
         smoothness: Factor on the smoothness of the refinement: above 1 smoother, below 1 a closer fit.
         refine_spacing: Finest voxel size of the refinement, mm; None takes 1.5 times the preset's spacing.
+        precision: How the network's products are rounded on a GPU: "float32", "tf32", "bfloat16" or
+            "float16".
+        memory_limit: Most memory that the network and the refinement may take, GB (10^9 bytes), on a GPU and
+            on the CPU; None takes most of what is free.
     """
 
     preset: str = "ixi"
@@ -38,3 +42,5 @@ class RegistrationSettings:
     similarity: str = "auto"
     smoothness: float = 1.0
     refine_spacing: float | None = None
+    precision: str = "float32"
+    memory_limit: float | None = None

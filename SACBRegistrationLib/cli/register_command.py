@@ -29,6 +29,17 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clusters", type=int, help="tissue clusters N, 2 to 32 (default: the preset's)")
     parser.add_argument("--weights", help='checkpoint, or "none" (default: the preset\'s)')
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument(
+        "--precision",
+        default="float32",
+        help="float32, tf32, bfloat16 or float16 for the network's products on a GPU (default: float32)",
+    )
+    parser.add_argument(
+        "--memory-limit",
+        type=float,
+        metavar="GB",
+        help="most memory for network and refinement (default: most of what is free)",
+    )
     parser.add_argument("--alignment", help="none, rigid or affine (default: the preset's)")
     parser.add_argument(
         "--refine",
@@ -114,6 +125,8 @@ def register_files(args: argparse.Namespace):
                 smoothness=args.smoothness,
                 refine_spacing=args.refine_spacing,
                 seed=args.seed,
+                precision=args.precision,
+                memory_limit=args.memory_limit,
                 progress=show,
                 cancel=cancel,
                 **given,

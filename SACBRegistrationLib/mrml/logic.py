@@ -52,6 +52,8 @@ class SACBRegistrationLogic:
         fieldSpacing: float | None = None,
         similarity: str = "auto",
         smoothness: float = 1.0,
+        precision: str = "float32",
+        memoryLimit: float | None = None,
         initialTransformNode: slicer.vtkMRMLTransformNode | None = None,
         fixedMaskNode: slicer.vtkMRMLNode | None = None,
         movingMaskNode: slicer.vtkMRMLNode | None = None,
@@ -81,6 +83,9 @@ class SACBRegistrationLogic:
             similarity: What the refinement compares: "ncc" intensities, "mind" the self-similarity of any
                 contrasts, "auto" decides by the aligned pair.
             smoothness: Factor on the smoothness of the refinement, 0.05 to 20.
+            precision: "float32", "tf32", "bfloat16" or "float16" for the network's products on a GPU.
+            memoryLimit: Most memory for the network and the refinement, GB (10^9 bytes); None takes most of
+                what is free.
             initialTransformNode: Brings the moving volume near the fixed one when that is put under it.
             fixedMaskNode: Label map or segmentation; only what it covers counts.
             movingMaskNode: Likewise, for the moving volume.
@@ -112,6 +117,8 @@ class SACBRegistrationLogic:
             field_spacing=fieldSpacing,
             similarity=similarity,
             smoothness=smoothness,
+            precision=precision,
+            memory_limit=memoryLimit,
         )
         nodes = RunNodes(
             fixed=fixedVolumeNode,

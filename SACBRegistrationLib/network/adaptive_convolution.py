@@ -3,7 +3,8 @@
 import torch
 from torch.nn import functional as F
 
-from SACBRegistrationLib.network.matching import shifted, window_offsets
+from SACBRegistrationLib.network import triton_support
+from SACBRegistrationLib.network.matching import planes_at_once, shifted, window_offsets
 
 _TILE_VALUES = 2**21
 
@@ -31,7 +32,13 @@ def adaptive_convolution(
     Returns:
         [B, C_out, D, H, W].
     """
-    convolve = _convolve_sample if torch.is_grad_enabled() else _convolve_in_tiles
+    if triton_support.serves(features):
+        from SACBRegistrationLib.network.triton_kernels import adaptive_convolution_triton
+
+        return adaptive_convolution_triton(features, weight, labels, gates, biases)
+    convolve = _convolve_sample
+    if not torch.is_grad_enabled():
+        convolve = _convolve_in_tiles if features.device.type == "cpu" else _convolve_in_slabs
     padded = F.pad(features, [1] * 6)
     samples = [
         convolve(x, weight, own, gate, bias)
@@ -49,6 +56,25 @@ def _convolve_sample(padded, weight, labels, gates, biases):
     )
     product = kernel @ patches.reshape(kernel.shape[1], -1)
     return (product + biases.T[:, labels.reshape(-1)]).reshape(-1, *labels.shape)
+
+
+def _convolve_in_slabs(padded, weight, labels, gates, biases):
+    """Convolves [C, D + 2, H + 2, W + 2] without gradients on a GPU: few launches, and one slab's patches."""
+    outputs, channels, positions = weight.shape
+    kernel = weight.permute(0, 2, 1).reshape(outputs, -1)
+    result = padded.new_empty(outputs, *labels.shape)
+    planes = min(len(labels), planes_at_once(positions * channels * labels[0].numel()))
+    scratch = padded.new_empty(positions * channels * planes * labels[0].numel())
+    for d in range(0, len(labels), planes):
+        of = labels[d : d + planes]
+        gate = gates.T.index_select(1, of.reshape(-1)).view(positions, *of.shape)
+        patches = scratch[: positions * channels * of.numel()].view(positions, channels, *of.shape)
+        for k, offset in enumerate(window_offsets(3)):
+            source = shifted(padded[:, d : d + planes + 2], offset, of.shape, 1)
+            torch.mul(source, gate[k], out=patches[k])
+        product = kernel @ patches.view(kernel.shape[1], -1)
+        result[:, d : d + planes] = (product + biases.T.index_select(1, of.reshape(-1))).view(-1, *of.shape)
+    return result
 
 
 def _convolve_in_tiles(padded, weight, labels, gates, biases):

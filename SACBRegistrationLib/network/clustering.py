@@ -1,11 +1,11 @@
 """K-Means on context vectors: seeded, safe with too few distinct voxels (paper, equation 4)."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 
 from SACBRegistrationLib.network import lloyd, lloyd_on_device
+from SACBRegistrationLib.network.precision import at_least_float32, without_autocast
 from SACBRegistrationLib.network.seeding import seed_centroids, spread_sample
 
 
@@ -87,8 +87,9 @@ def kmeans(
     wanted = (clusters, vectors.shape[1])
     if initial is not None and initial.shape != wanted:
         raise ValueError(f"initial centroids must be {list(wanted)}, not {list(initial.shape)}")
-    with _without_autocast(vectors.device.type):
-        return _kmeans(_full_precision(vectors.detach()), clusters, settings, initial)
+    # Rounded products would scatter the labels, and halves cannot even count the voxels.
+    with without_autocast(vectors.device.type):
+        return _kmeans(at_least_float32(vectors.detach()), clusters, settings, initial)
 
 
 def _kmeans(vectors, clusters, settings, initial) -> Clustering:
@@ -117,12 +118,3 @@ def _lloyd(vectors, centroids, tolerance, max_steps):
 def _place(vectors: torch.Tensor):
     # What a CPU decides on the way, a GPU would have to be waited for.
     return lloyd if vectors.device.type == "cpu" else lloyd_on_device
-
-
-def _without_autocast(kind: str):
-    # Rounded products would scatter the labels, and halves cannot even count the voxels.
-    return torch.autocast(kind, enabled=False) if kind in ("cpu", "cuda") else nullcontext()
-
-
-def _full_precision(vectors: torch.Tensor) -> torch.Tensor:
-    return vectors if vectors.dtype in (torch.float32, torch.float64) else vectors.float()

@@ -1,9 +1,13 @@
 """The encoder shared by the fixed and the moving image (paper, Section 3.1 and Figure 5)."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
-from SACBRegistrationLib.network.layers import ConvBlock
+from SACBRegistrationLib.network.layers import ConvBlock, consume
+from SACBRegistrationLib.network.slab_sources import Slabs, Stored
+from SACBRegistrationLib.network.slabs import SlabSettings, computed_again, convolve_block, halve
 
 CHANNELS = {1: 8, 2: 16, 3: 32, 4: 64, 5: 64}
 """Channels of the features of every level."""
@@ -31,6 +35,31 @@ class Encoder(nn.Module):
         """
         features, x = {}, image
         for level, stage in enumerate(self.stages, start=1):
+            x = stage(x)
+            features[level] = x
+        return features
+
+    def in_slabs(self, image: torch.Tensor, settings: SlabSettings) -> dict[int, torch.Tensor | Slabs]:
+        """Encodes one image with the full resolution in slabs.
+
+        Args:
+            image: [B, 1, D, H, W], intensities in [0, 1], sides divisible by 16.
+            settings: How the slabs are made.
+
+        Returns:
+            As `forward`, but level 1 as slabs that are computed again when they are read.
+        """
+        first, (_, *blocks), *others = self.stages
+        source, again = Stored(image), Stored(image)
+        for block in first:
+            # Less is stored here than in the final flow.
+            source = convolve_block(block, source, replace(settings, keep=True))
+            again = computed_again(block, again, source)
+        halved = [halve(source, settings)]
+        del source
+        x = consume(blocks, halved)
+        features: dict[int, torch.Tensor | Slabs] = {1: again, 2: x}
+        for level, stage in enumerate(others, start=3):
             x = stage(x)
             features[level] = x
         return features

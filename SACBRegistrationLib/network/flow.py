@@ -4,6 +4,8 @@ import torch
 from torch.nn import functional as F
 
 _SLAB_VALUES = 2**22
+_GPU_SLAB_VALUES = 2**20
+_CONVERTED_VALUES = 2**24
 
 
 def warp(volume: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
@@ -14,11 +16,46 @@ def warp(volume: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
         flow: [B, 3, D, H, W] in voxels, channels (d, h, w).
 
     Returns:
-        [B, C, D, H, W]; result(v) = volume(v + flow(v)).
+        [B, C, D, H, W]; result(v) = volume(v + flow(v)). Without gradients of the volume's type, which may
+        be half precision.
     """
-    if torch.is_grad_enabled() or flow.device.type != "cpu":
+    if torch.is_grad_enabled():
         return F.grid_sample(volume, sampling_grid(flow), mode="bilinear", align_corners=True)
-    return _warp_in_slabs(volume, flow)
+    return _warp_in_slabs(volume, flow) if flow.device.type == "cpu" else _warp_on_gpu(volume, flow)
+
+
+def _warp_on_gpu(volume: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
+    """Warps without gradients; the sampling grid of a volume would take twice the flow's memory."""
+    depth, height, width = flow.shape[2:]
+    result = torch.empty_like(volume)
+    planes = max(1, _GPU_SLAB_VALUES // (height * width))
+    for start in range(0, depth, planes):
+        slab = flow[:, :, start : start + planes]
+        result[:, :, start : start + planes] = warp_planes(volume, slab, start)
+    return result
+
+
+def warp_planes(volume: torch.Tensor, flow: torch.Tensor, first: int) -> torch.Tensor:
+    """Samples a volume at identity + flow for some planes of the result, see `warp`.
+
+    Args:
+        volume: [B, C, D, H, W].
+        flow: [B, 3, planes, H, W] in voxels.
+        first: Index of the first plane.
+
+    Returns:
+        [B, C, planes, H, W] of the volume's type.
+    """
+    grid = sampling_grid(flow, first, volume.shape[2])
+    if volume.dtype == grid.dtype:
+        return F.grid_sample(volume, grid, mode="bilinear", align_corners=True)
+    # Halves are sampled in the flow's precision; a copy of all channels could be the largest tensor of all.
+    channels = max(1, _CONVERTED_VALUES // volume[:, 0].numel())
+    parts = [
+        F.grid_sample(part.to(grid.dtype), grid, mode="bilinear", align_corners=True).to(volume.dtype)
+        for part in volume.split(channels, dim=1)
+    ]
+    return torch.cat(parts, dim=1)
 
 
 def _warp_in_slabs(volume: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from SACBRegistrationLib.network import cpu_layers
+from SACBRegistrationLib.network import cpu_layers, device_layers
 
 NEGATIVE_SLOPE = 0.1
 NORM_EPS = 1e-5
@@ -56,6 +56,8 @@ def normalize_and_activate(x: torch.Tensor) -> torch.Tensor:
     """
     if cpu_layers.is_worth_it(x):
         return cpu_layers.normalize_and_activate_(x, NORM_EPS, NEGATIVE_SLOPE)
+    if x.device.type != "cpu" and not torch.is_grad_enabled():
+        return device_layers.normalize_and_activate_(x, NORM_EPS, NEGATIVE_SLOPE)
     return F.leaky_relu(F.instance_norm(x, eps=NORM_EPS), NEGATIVE_SLOPE)
 
 

@@ -3,7 +3,11 @@
 import torch
 from torch.nn import functional as F
 
+from SACBRegistrationLib.network import triton_support
+from SACBRegistrationLib.network.precision import at_least_float32, without_autocast
+
 _TILE_VALUES = 2**21
+_SLAB_VALUES = 2**25
 
 
 def window_offsets(window: int) -> list[tuple[int, int, int]]:
@@ -31,6 +35,11 @@ def shifted(padded: torch.Tensor, offset: tuple[int, int, int], shape: torch.Siz
     return padded[..., d : d + shape[0], h : h + shape[1], w : w + shape[2]]
 
 
+def planes_at_once(values: int) -> int:
+    """Returns how many planes along D a GPU treats at once, from the values that one plane takes."""
+    return max(1, _SLAB_VALUES // values)
+
+
 def match(moving: torch.Tensor, fixed: torch.Tensor, window: int = 3) -> torch.Tensor:
     """Estimates for each fixed voxel where in the window around it the moving features match best.
 
@@ -46,15 +55,41 @@ def match(moving: torch.Tensor, fixed: torch.Tensor, window: int = 3) -> torch.T
         [B, 3, D, H, W] in voxels of this level, channels (d, h, w).
     """
     offsets = window_offsets(window)
-    pad = window // 2
-    shape = fixed.shape[2:]
-    padded = F.pad(moving, [pad] * 6)
-    if not torch.is_grad_enabled():
+    if triton_support.serves(fixed):
+        from SACBRegistrationLib.network.triton_kernels import match_triton
+
+        return match_triton(moving, fixed, window)
+    # A position rounded to half precision would be off by up to a voxel.
+    with without_autocast(fixed.device.type):
+        padded = F.pad(at_least_float32(moving), [window // 2] * 6)
+        fixed = at_least_float32(fixed)
+        if torch.is_grad_enabled():
+            return _match_whole(padded, fixed, offsets)
+        if fixed.device.type != "cpu":
+            return _match_in_slabs(padded, fixed, offsets)
         flows = [_match_in_tiles(m, f, offsets) for m, f in zip(padded, fixed, strict=True)]
         return flows[0][None] if len(flows) == 1 else torch.stack(flows)
+
+
+def _match_whole(padded, fixed, offsets):
+    """Matches padded moving [B, C, D + 2 pad, ...] and fixed [B, C, D, H, W]; gradients flow."""
+    shape, pad = fixed.shape[2:], offsets[-1][0]
     scores = torch.stack([(fixed * shifted(padded, o, shape, pad)).sum(1) for o in offsets], dim=1)
-    positions = torch.tensor(offsets, device=scores.device, dtype=scores.dtype)
-    return torch.einsum("bkdhw,ki->bidhw", scores.softmax(dim=1), positions)
+    # Made on the device: a copy from the host would be waited for.
+    reach = torch.arange(-pad, pad + 1, device=scores.device, dtype=scores.dtype)
+    positions = torch.stack(torch.meshgrid(reach, reach, reach, indexing="ij")).flatten(1)
+    return torch.einsum("bkdhw,ik->bidhw", scores.softmax(dim=1), positions)
+
+
+def _match_in_slabs(padded, fixed, offsets):
+    """Matches as `_match_whole` does, in slabs that bound the memory of wide windows."""
+    depth, pad = fixed.shape[2], offsets[-1][0]
+    planes = planes_at_once(len(offsets) * fixed[:, 0, 0].numel())
+    parts = [
+        _match_whole(padded[:, :, d : d + planes + 2 * pad], fixed[:, :, d : d + planes], offsets)
+        for d in range(0, depth, planes)
+    ]
+    return torch.cat(parts, dim=2)
 
 
 def _match_in_tiles(padded, fixed, offsets):

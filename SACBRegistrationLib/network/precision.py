@@ -1,7 +1,7 @@
 """Number types of the network's arithmetic on a GPU."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import Enum
 
 import torch
@@ -72,6 +72,21 @@ def using_precision(precision: Precision, device: torch.device) -> Iterator[None
     finally:
         for (owner, name, _), value in zip(settings, former, strict=True):
             setattr(owner, name, value)
+
+
+def without_autocast(device_type: str) -> AbstractContextManager:
+    """Returns a context in which nothing is rounded to half precision, whatever the caller chose.
+
+    Args:
+        device_type: Of the tensors inside.
+    """
+    # Other devices, such as the one without data, know no autocast.
+    return torch.autocast(device_type, enabled=False) if device_type in ("cpu", "cuda") else nullcontext()
+
+
+def at_least_float32(x: torch.Tensor) -> torch.Tensor:
+    """Returns a tensor of half precision as float32, any other as it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def tf32_products() -> bool:

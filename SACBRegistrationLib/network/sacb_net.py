@@ -11,6 +11,9 @@ from SACBRegistrationLib.network.encoder import CHANNELS, Encoder
 from SACBRegistrationLib.network.flow import compose, upsample, warp
 from SACBRegistrationLib.network.layers import ConvBlock, consume, convolve
 from SACBRegistrationLib.network.matching import match, window_offsets
+from SACBRegistrationLib.network.precision import at_least_float32, without_autocast
+from SACBRegistrationLib.network.slab_sources import Warped
+from SACBRegistrationLib.network.slabs import SlabSettings, evaluate, final_displacement
 from SACBRegistrationLib.network.spatial_awareness import (
     ClusterContext,
     FeatureMean,
@@ -72,7 +75,9 @@ class FinalFlow(nn.Module):
         halves.append(consume(self.refine, moving))
         first, *others, last = self.estimate
         estimated = consume(others, [first.forward_halves(halves)])
-        return convolve(estimated, last.weight, last.bias)
+        # A flow in half precision would be off by hundredths of a voxel.
+        with without_autocast(estimated.device.type):
+            return convolve(at_least_float32(estimated), last.weight, last.bias)
 
 
 class SACBNet(nn.Module):
@@ -87,6 +92,8 @@ class SACBNet(nn.Module):
 
     Attributes:
         info: Metadata of the checkpoint that the weights came from; empty for new weights.
+        slabs: How to evaluate the full resolution in slabs, in evaluation mode without gradients; None
+            evaluates it as a whole.
 
     Raises:
         ValueError: When a setting is out of range.
@@ -113,6 +120,7 @@ class SACBNet(nn.Module):
         self.kmeans = kmeans
         self.clusters = clusters
         self.info: Mapping[str, object] = {}
+        self.slabs: SlabSettings | None = None
         self.encoder = Encoder()
         self.sacb = nn.ModuleDict(
             {str(level): SpatialAwarenessBlock(CHANNELS[level], feature_mean) for level in sacb_levels}
@@ -173,13 +181,29 @@ class SACBNet(nn.Module):
             if level in self.sacb_levels:
                 f, m = self._refine(level, f, m, given, used)
             subflows[level] = match(m, f, self.matching_window)
+            del f, m
             flow = upsample(subflows[level] if flow is None else compose(flow, subflows[level]))
         incoming[1] = flow
-        warped = [warp(moving_features.pop(1), flow)]
-        delta = self.final([fixed_features.pop(1)], warped, together=self.training)
-        return SACBNetResult(compose(flow, delta), subflows, incoming, used)
+        displacement = self._finest(fixed_features, moving_features, flow)
+        return SACBNetResult(displacement, subflows, incoming, used)
+
+    def _in_slabs(self) -> bool:
+        return self.slabs is not None and not self.training and not torch.is_grad_enabled()
+
+    def _finest(self, fixed: dict, moving: dict, flow: torch.Tensor) -> torch.Tensor:
+        """Composes the finest level's flow with the incoming one; takes its features out of both."""
+        if self._in_slabs():
+            # Sampling reaches everywhere, so that this much must lie in memory.
+            warped = Warped(evaluate(moving.pop(1), self.slabs), flow)
+            features = {"fixed": fixed.pop(1), "moving": warped}
+            del warped
+            return final_displacement(self.final.refine, self.final.estimate, features, flow, self.slabs)
+        sampled = [warp(moving.pop(1), flow)]
+        return compose(flow, self.final([fixed.pop(1)], sampled, together=self.training))
 
     def _encode(self, fixed: torch.Tensor, moving: torch.Tensor) -> tuple[dict, dict]:
+        if self._in_slabs():
+            return tuple(self.encoder.in_slabs(image, self.slabs) for image in (fixed, moving))
         if not self.training:
             return self.encoder(fixed), self.encoder(moving)
         both = self.encoder(torch.cat([fixed, moving]))
@@ -189,9 +213,13 @@ class SACBNet(nn.Module):
     def _refine(self, level, fixed, moving, given, used):
         """Refines the features of both images at one level and records the clusters in `used`."""
         block = self.sacb[str(level)]
-        projected = apply_to_both(block.project, fixed, moving, together=self.training)
+        together = None
+        if self.training:
+            together = apply_to_both(block.project, fixed, moving, together=True)
         refined = []
-        for role, features, own in zip(ROLES, (fixed, moving), projected, strict=True):
+        for index, (role, features) in enumerate(zip(ROLES, (fixed, moving), strict=True)):
+            # One after the other, so that only one image's lie in memory.
+            own = block.project(features) if together is None else together[index]
             if (level, role) in given:
                 used[level, role] = given[level, role]
             else:

@@ -1,11 +1,9 @@
 """Layers of the full resolution evaluated slab by slab, for memories that do not hold them as a whole.
 
-A `Slabs` object stands for [B, C, D, H, W] without holding it: it computes any range of planes on demand,
-with the neighbouring planes that the convolutions need. What an instance normalisation must know of the whole
-volume is gathered in a pass of its own, or while the convolution's result is stored.
+What an instance normalisation must know of the whole volume is gathered in a pass of its own, or while the
+convolution's result is stored.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,117 +11,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from SACBRegistrationLib.network.flow import sampling_grid
-from SACBRegistrationLib.network.layers import NEGATIVE_SLOPE, NORM_EPS, ConvBlock
-
-
-class Slabs(ABC):
-    """A tensor [B, C, D, H, W] that is computed in ranges of planes along D."""
-
-    @property
-    @abstractmethod
-    def shape(self) -> tuple[int, ...]:
-        """Of the whole tensor."""
-
-    @abstractmethod
-    def read(self, start: int, stop: int) -> torch.Tensor:
-        """Computes the planes start to stop - 1, [B, C, stop - start, H, W]; 0 <= start < stop <= D."""
-
-
-@dataclass(frozen=True)
-class Stored(Slabs):
-    """Planes of a tensor in memory [B, C, D, H, W]."""
-
-    tensor: torch.Tensor
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the whole tensor."""
-        return tuple(self.tensor.shape)
-
-    def read(self, start: int, stop: int) -> torch.Tensor:
-        """Computes a range of planes, see `Slabs`."""
-        return self.tensor[:, :, start:stop]
-
-
-@dataclass(frozen=True)
-class Joined(Slabs):
-    """The channels of one after those of the other."""
-
-    first: Slabs
-    second: Slabs
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the whole tensor."""
-        batch, channels, *sides = self.first.shape
-        return (batch, channels + self.second.shape[1], *sides)
-
-    def read(self, start: int, stop: int) -> torch.Tensor:
-        """Computes a range of planes, see `Slabs`."""
-        return torch.cat([self.first.read(start, stop), self.second.read(start, stop)], dim=1)
-
-
-@dataclass(frozen=True)
-class Warped(Slabs):
-    """A volume [B, C, D, H, W] sampled at identity + flow, see `warp`; flow [B, 3, D, H, W] in voxels."""
-
-    volume: torch.Tensor
-    flow: torch.Tensor
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the whole tensor."""
-        return tuple(self.volume.shape)
-
-    def read(self, start: int, stop: int) -> torch.Tensor:
-        """Computes a range of planes, see `Slabs`."""
-        return warp_planes(self.volume, self.flow[:, :, start:stop], start)
-
-
-@dataclass(frozen=True)
-class Convolved(Slabs):
-    """The result of a 3x3x3 convolution with padding 1."""
-
-    source: Slabs
-    conv: nn.Conv3d
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the whole tensor."""
-        batch, _, *sides = self.source.shape
-        return (batch, self.conv.out_channels, *sides)
-
-    def read(self, start: int, stop: int) -> torch.Tensor:
-        """Computes a range of planes, see `Slabs`."""
-        depth = self.shape[2]
-        first, last = max(0, start - 1), min(depth, stop + 1)
-        planes = self.source.read(first, last)
-        # Zeros only where the volume ends: elsewhere the neighbouring planes were read.
-        padding = (first - (start - 1), (stop + 1) - last)
-        if any(padding):
-            planes = F.pad(planes, [0, 0, 0, 0, *padding])
-        return F.conv3d(planes, self.conv.weight, self.conv.bias, padding=(0, 1, 1))
-
-
-@dataclass(frozen=True)
-class Normalized(Slabs):
-    """Instance normalisation with known statistics [B, C, 1, 1, 1], then LeakyReLU."""
-
-    source: Slabs
-    mean: torch.Tensor
-    scale: torch.Tensor
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the whole tensor."""
-        return self.source.shape
-
-    def read(self, start: int, stop: int) -> torch.Tensor:
-        """Computes a range of planes, see `Slabs`."""
-        planes = self.source.read(start, stop)
-        normalized = planes.sub(self.mean).mul_(self.scale)
-        return F.leaky_relu_(normalized.to(planes.dtype), NEGATIVE_SLOPE)
+from SACBRegistrationLib.network.flow import warp_planes
+from SACBRegistrationLib.network.layers import NORM_EPS, ConvBlock
+from SACBRegistrationLib.network.precision import at_least_float32
+from SACBRegistrationLib.network.slab_sources import (
+    Convolved,
+    Joined,
+    Normalized,
+    Slabs,
+    Stored,
+)
 
 
 @dataclass(frozen=True)
@@ -132,9 +29,9 @@ class SlabSettings:
 
     Attributes:
         planes: Planes along D that are computed at once.
-        keep: Store the result of every convolution until the next one is done, two tensors of 8 channels at
-            once, with no arithmetic twice. Otherwise everything is computed again from the stage's input
-            whenever it is read, about three times the arithmetic, and only slabs lie in memory.
+        keep: Store the result of every convolution, over its input where that fits. Otherwise everything is
+            computed again from the stage's input whenever it is read, about three times the arithmetic, and
+            only slabs lie in memory.
         report: Called before every slab.
     """
 
@@ -144,21 +41,33 @@ class SlabSettings:
 
 
 def convolve_block(block: ConvBlock, source: Slabs, settings: SlabSettings) -> Slabs:
-    """Applies convolution, instance normalisation and LeakyReLU; what the result is made of stays referenced.
+    """Applies convolution, instance normalisation and LeakyReLU.
 
     Args:
         block: Only its convolution is read.
-        source: [B, C, D, H, W].
+        source: [B, C, D, H, W]; must not be read afterwards when results are kept, as they may replace it.
         settings: How the slabs are made.
     """
-    convolved, statistics, stored = Convolved(source, block.conv), _Statistics(), None
+    convolved, statistics = Convolved(source, block.conv), _Statistics()
+    stored = _Collected(convolved.shape, source.memory)
     for start, stop in _ranges(convolved.shape[2], settings):
         planes = convolved.read(start, stop)
         statistics.add(planes)
         if settings.keep:
-            stored = _empty_like(planes, convolved.shape) if stored is None else stored
-            stored[:, :, start:stop] = planes
-    return Normalized(convolved if stored is None else Stored(stored), *statistics.mean_and_scale())
+            stored.add(start, planes)
+    kept = stored.finish()
+    return Normalized(convolved if kept is None else Stored(kept), *statistics.mean_and_scale())
+
+
+def computed_again(block: ConvBlock, source: Slabs, found: Normalized) -> Normalized:
+    """Returns the result of a block that has been computed, without storing it.
+
+    Args:
+        block: The block.
+        source: What it was applied to, as slabs that are computed again, too.
+        found: What `convolve_block` returned: only its statistics are kept.
+    """
+    return Normalized(Convolved(source, block.conv), found.mean, found.scale)
 
 
 def final_displacement(
@@ -181,18 +90,19 @@ def final_displacement(
     Returns:
         [B, 3, D, H, W] in voxels: flow(v + delta(v)) + delta(v).
     """
-    refined = []
-    for role in ("fixed", "moving"):
+    refined = {}
+    # First the moving ones, whose whole volume lies in memory until they are warped and refined.
+    for role in ("moving", "fixed"):
         source = features.pop(role)
         for block in refine:
             source = convolve_block(block, source, settings)
-        refined.append(source)
-    source = Joined(*refined)
-    refined.clear()
+        refined[role] = source
+    source = Joined(refined.pop("fixed"), refined.pop("moving"))
     *blocks, last = estimate
     for block in blocks:
         source = convolve_block(block, source, settings)
-    source = Convolved(source, last)
+    # A flow in half precision would be off by hundredths of a voxel.
+    source = Convolved(source, last, full=True)
     displacement = torch.empty_like(flow)
     for start, stop in _ranges(flow.shape[2], settings):
         delta = source.read(start, stop).to(flow.dtype)
@@ -200,31 +110,12 @@ def final_displacement(
     return displacement
 
 
-def warp_planes(volume: torch.Tensor, flow: torch.Tensor, first: int) -> torch.Tensor:
-    """Samples a volume at identity + flow for some planes of the result, see `warp`.
-
-    Args:
-        volume: [B, C, D, H, W].
-        flow: [B, 3, planes, H, W] in voxels.
-        first: Index of the first plane.
-
-    Returns:
-        [B, C, planes, H, W] of the volume's type.
-    """
-    grid = sampling_grid(flow, first, volume.shape[2])
-    sampled = F.grid_sample(volume.to(grid.dtype), grid, mode="bilinear", align_corners=True)
-    return sampled.to(volume.dtype)
-
-
 def evaluate(source: Slabs, settings: SlabSettings) -> torch.Tensor:
-    """Computes the whole tensor."""
-    result = None
+    """Computes the whole tensor, in the memory of a normalised one that is stored: the source is used up."""
+    result = _Collected(source.shape, source.memory)
     for start, stop in _ranges(source.shape[2], settings):
-        planes = source.read(start, stop)
-        if result is None:
-            result = planes.new_empty(source.shape)
-        result[:, :, start:stop] = planes
-    return result
+        result.add(start, source.read(start, stop))
+    return result.finish()
 
 
 def halve(source: Slabs, settings: SlabSettings) -> torch.Tensor:
@@ -246,8 +137,41 @@ def _ranges(depth: int, settings: SlabSettings) -> Iterable[tuple[int, int]]:
         yield start, min(depth, start + settings.planes)
 
 
-def _at_least_float32(planes: torch.Tensor) -> torch.Tensor:
-    return planes.to(torch.promote_types(planes.dtype, torch.float32))
+class _Collected:
+    """Planes on their way into one tensor, which may be the one that they are computed from.
+
+    Each slab is written once the next one, which needs its neighbouring plane as it was, has been computed.
+
+    Args:
+        shape: Of the tensor.
+        memory: A tensor to overwrite when it fits, or None.
+    """
+
+    def __init__(self, shape: tuple[int, ...], memory: torch.Tensor | None) -> None:
+        self._shape, self._memory = shape, memory
+        self._result: torch.Tensor | None = None
+        self._pending: tuple[int, torch.Tensor] | None = None
+
+    def add(self, start: int, planes: torch.Tensor) -> None:
+        """Takes the planes from `start` on, [B, C, planes, H, W]; slabs come in order."""
+        self._write()
+        self._pending = (start, planes)
+
+    def finish(self) -> torch.Tensor | None:
+        """Returns the tensor; None when there were no planes."""
+        self._write()
+        return self._result
+
+    def _write(self) -> None:
+        if self._pending is None:
+            return
+        start, planes = self._pending
+        if self._result is None:
+            memory = self._memory
+            fits = memory is not None and tuple(memory.shape) == self._shape and memory.dtype == planes.dtype
+            self._result = memory if fits else _empty_like(planes, self._shape)
+        self._result[:, :, start : start + planes.shape[2]] = planes
+        self._pending = None
 
 
 class _Statistics:
@@ -265,7 +189,7 @@ class _Statistics:
     def add(self, planes: torch.Tensor) -> None:
         """Adds a slab [B, C, planes, H, W]."""
         count = planes[0, 0].numel()
-        variance, mean = torch.var_mean(_at_least_float32(planes), dim=(2, 3, 4), correction=0, keepdim=True)
+        variance, mean = torch.var_mean(at_least_float32(planes), dim=(2, 3, 4), correction=0, keepdim=True)
         mean, squares = mean.double(), variance.double() * count
         if self._mean is None:
             self._count, self._mean, self._squares = count, mean, squares

@@ -11,6 +11,7 @@ from SACBRegistrationLib.network.adaptive_convolution import adaptive_convolutio
 from SACBRegistrationLib.network.clustering import KMeansSettings, kmeans
 from SACBRegistrationLib.network.layers import NEGATIVE_SLOPE, ConvBlock
 from SACBRegistrationLib.network.matching import shifted, window_offsets
+from SACBRegistrationLib.network.precision import at_least_float32
 
 FeatureMean = Literal["spatial", "channel", "mixed"]
 
@@ -96,7 +97,8 @@ class SpatialAwarenessBlock(nn.Module):
             clusters: Number of clusters N.
             settings: Tolerance, sampling and seed of K-Means; the samples of a batch draw different seeds.
         """
-        vectors = context_vectors(projected.detach(), self.feature_mean)
+        # A mean of halves would be rounded to one, and K-Means would see the steps.
+        vectors = context_vectors(at_least_float32(projected.detach()), self.feature_mean)
         found = [
             kmeans(v.reshape(-1, v.shape[-1]), clusters, replace(settings, seed=settings.seed + sample))
             for sample, v in enumerate(vectors)
@@ -120,7 +122,9 @@ class SpatialAwarenessBlock(nn.Module):
         gates = torch.sigmoid(self.kernel_mlp(context.centroids))
         biases = self.bias_mlp(context.centroids)
         adapted = adaptive_convolution(projected, self.weight, context.labels, gates, biases)
-        return features + F.leaky_relu(adapted, NEGATIVE_SLOPE)
+        if torch.is_grad_enabled():
+            return features + F.leaky_relu(adapted, NEGATIVE_SLOPE)
+        return F.leaky_relu_(adapted, NEGATIVE_SLOPE).add_(features)
 
 
 def _mlp(c_in: int, hidden: int, c_out: int) -> nn.Sequential:

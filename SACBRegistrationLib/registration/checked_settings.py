@@ -10,6 +10,7 @@ from SACBRegistrationLib.settings import LEVELS, RegistrationSettings
 
 FEWEST_CLUSTERS, MOST_CLUSTERS = 2, 32
 NO_WEIGHTS = "none"
+LEAST_MEMORY_LIMIT = 0.2
 _ALIGNMENTS = ("none", "rigid", "affine")
 SIMILARITIES = ("auto", "ncc", "mind")
 _SMOOTHNESS = (0.05, 20.0)
@@ -39,6 +40,11 @@ def check_settings(settings: RegistrationSettings) -> Preset:
     for name, spacing in (("field", settings.field_spacing), ("refinement", settings.refine_spacing)):
         if spacing is not None and not (math.isfinite(spacing) and 0.1 <= spacing <= 50):
             raise UserError(f"The {name} spacing must be between 0.1 and 50 mm, not {spacing:g}.")
+    limit = settings.memory_limit
+    if limit is not None and not (math.isfinite(limit) and LEAST_MEMORY_LIMIT <= limit <= 10_000):
+        raise UserError(
+            f"The memory limit must be between {LEAST_MEMORY_LIMIT:g} and 10000 GB, not {limit:g}."
+        )
     if not isinstance(settings.seed, int) or not 0 <= settings.seed < 2**31:
         raise UserError(f"The seed must be a whole number from 0 to 2147483647, not {settings.seed}.")
     return preset

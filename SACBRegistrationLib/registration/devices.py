@@ -1,4 +1,4 @@
-"""Where the run computes, and how large a grid fits there."""
+"""Where the run computes, and how much memory it may take there."""
 
 import ctypes
 import os
@@ -9,8 +9,8 @@ import torch
 
 from SACBRegistrationLib.errors import UserError
 
-_BYTES_PER_VOXEL = 450
-_SHARE_OF_FREE_MEMORY = 0.7
+# The rest is for other programs, and for what an estimate misses.
+_SHARE_OF_FREE_MEMORY = {"cpu": 0.7, "cuda": 0.85}
 # Half a common computer's; the largest bundled preset fits into it.
 _FALLBACK_BYTES = 8 * 2**30
 _MEMORY_FILE = Path("/proc/meminfo")
@@ -36,10 +36,22 @@ def device_name(device: torch.device) -> str:
     return f"CPU, {torch.get_num_threads()} threads"
 
 
-def most_voxels(device: torch.device) -> int:
-    """Returns how many voxels a network grid may have, from the memory free now and what a voxel needs."""
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory_bytes()
-    return max(16**3, int(free * _SHARE_OF_FREE_MEMORY / _BYTES_PER_VOXEL))
+def memory_budget(device: torch.device, limit: float | None = None) -> int:
+    """Returns how many bytes a run may take on a device, from what is free there now.
+
+    Args:
+        device: The device.
+        limit: Most of it, GB (10^9 bytes), or None.
+    """
+    free = _free_on_gpu(device) if device.type == "cuda" else available_memory_bytes()
+    share = int(free * _SHARE_OF_FREE_MEMORY[device.type])
+    return share if limit is None else min(share, int(limit * 1e9))
+
+
+def _free_on_gpu(device: torch.device) -> int:
+    # What torch keeps for later tensors is free, too.
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + kept
 
 
 def available_memory_bytes() -> int:

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import SimpleITK as sitk
 import torch
 
 from SACBRegistrationLib.imaging.foreground import bounding_box
+from SACBRegistrationLib.imaging.grid import Grid
 from SACBRegistrationLib.imaging.network_grid import network_grid
 from SACBRegistrationLib.imaging.resampling import resample
 from SACBRegistrationLib.imaging.tensors import image_to_tensor
@@ -21,6 +23,8 @@ _STEP = 4
 _FINEST = 1.5
 # What the network leaves to do is small, what the alignment leaves is not.
 _LEVELS_AFTER_NETWORK, _LEVELS_WITHOUT_NETWORK = 2, 3
+# Factor on the voxel size until a grid fits into memory.
+_COARSER = 1.2
 # Images of one contrast correlate at about 0.9 once they are aligned, inverted ones below 0.
 _LEAST_CORRELATION = 0.3
 
@@ -64,14 +68,12 @@ def refinement_levels(
         spacings: Voxel size of every level, mm, coarse to fine.
         axes: Axis codes of the grids, as the network's.
         device: Where to compute.
-        most: Most voxels of a grid.
+        most: Most voxels of a grid; a level that would have more is coarser, so that it holds all anatomy.
     """
     box = bounding_box(fixed.foreground)
     levels = []
     for spacing in spacings:
-        grid = network_grid(
-            fixed.grid, box, (_STEP,) * 3, spacing, axes, most, spacing, _MARGIN_MM, _STEP
-        ).grid
+        grid = _grid_around(fixed.grid, box, spacing, axes, most)
         weight = resample(sitk.Cast(fixed.foreground, sitk.sitkFloat32), grid)
         if moving.mask is not None:
             weight *= resample(sitk.Cast(moving.mask, sitk.sitkFloat32), grid, alignment)
@@ -85,6 +87,16 @@ def refinement_levels(
         )
         levels.append(RefinementLevel(grid, *tensors))
     return levels
+
+
+def _grid_around(
+    fixed: Grid, box: tuple[np.ndarray, np.ndarray], spacing: float, axes: str, most: int
+) -> Grid:
+    while True:
+        placed = network_grid(fixed, box, (_STEP,) * 3, spacing, axes, most, spacing, _MARGIN_MM, _STEP)
+        if not placed.clipped:
+            return placed.grid
+        spacing *= _COARSER
 
 
 def chosen_similarity(name: str, coarsest: RefinementLevel) -> str:

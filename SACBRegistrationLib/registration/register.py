@@ -14,6 +14,7 @@ from SACBRegistrationLib.imaging.displacement import compose_displacement
 from SACBRegistrationLib.imaging.grid import Grid
 from SACBRegistrationLib.imaging.warping import warp_volume
 from SACBRegistrationLib.network import SACBNet, load_checkpoint
+from SACBRegistrationLib.network.precision import check_precision
 from SACBRegistrationLib.presets import Preset
 from SACBRegistrationLib.progress import CancelEvent, Progress, ProgressCallback
 from SACBRegistrationLib.registration.checked_settings import (
@@ -23,8 +24,8 @@ from SACBRegistrationLib.registration.checked_settings import (
     refinement_steps,
     weights_file,
 )
-from SACBRegistrationLib.registration.devices import choose_device, most_voxels
-from SACBRegistrationLib.registration.inference import NetworkOutput, place_grid, run_network
+from SACBRegistrationLib.registration.devices import choose_device
+from SACBRegistrationLib.registration.inference import NetworkOutput, run_where_it_fits
 from SACBRegistrationLib.registration.pair import (
     PreparedImage,
     check_both_labels,
@@ -32,6 +33,7 @@ from SACBRegistrationLib.registration.pair import (
     check_size,
     prepare_image,
 )
+from SACBRegistrationLib.registration.placement import memory_budgets, on_device_or_cpu, refinement_voxels
 from SACBRegistrationLib.registration.refinement import Refined, refine
 from SACBRegistrationLib.registration.refining import (
     refinement_levels,
@@ -74,6 +76,8 @@ def register(
     smoothness: float = 1.0,
     refine_spacing: float | None = None,
     seed: int = 0,
+    precision: str = "float32",
+    memory_limit: float | None = None,
     progress: ProgressCallback | None = None,
     cancel: CancelEvent | None = None,
 ) -> RegistrationResult:
@@ -100,6 +104,10 @@ def register(
         smoothness: Factor on the smoothness of the refinement, 0.05 to 20.
         refine_spacing: Finest voxel size of the refinement, mm; None takes 1.5 times the preset's spacing.
         seed: Seed of the clustering.
+        precision: How the network's products are rounded on a GPU: "float32", "tf32", "bfloat16" or
+            "float16".
+        memory_limit: Most memory that the network and the refinement may take, GB (10^9 bytes), on a GPU and
+            on the CPU; None takes most of what is free.
         progress: Called with the fraction done and the stage.
         cancel: Its is_set() is asked often; when true, the run ends with CancelledError.
 
@@ -122,9 +130,12 @@ def register(
         similarity=similarity,
         smoothness=smoothness,
         refine_spacing=refine_spacing,
+        precision=precision,
+        memory_limit=memory_limit,
     )
     chosen = check_settings(settings)
     torch_device = choose_device(device)
+    products = check_precision(precision, torch_device)
     check_both_labels(fixed_labels, moving_labels)
     stages = Stages(Progress(progress, cancel), _SHARES)
     with stages.stage("checking"):
@@ -141,10 +152,14 @@ def register(
     with stages.stage("network") as part:
         output = None
         if network is not None:
-            placed = place_grid(pair[0], chosen, network.info, most_voxels(torch_device))
-            output = run_network(network, *pair, aligned.transform, placed, torch_device, part)
+            budgets = memory_budgets(torch_device, memory_limit)
+            output = run_where_it_fits(network, *pair, aligned.transform, chosen, products, budgets, part)
     with stages.stage("refinement") as part:
-        refined = _refine(*pair, aligned, output, settings, chosen, torch_device, part)
+        refined, notes = on_device_or_cpu(
+            lambda where: _refine(*pair, aligned, output, settings, chosen, where, part),
+            torch_device,
+            "The refinement",
+        )
     with stages.stage("transform") as part:
         field = _field(pair[0].grid, aligned, output, refined, chosen, field_spacing)
         part.report(0.5)
@@ -162,6 +177,7 @@ def register(
             aligned=aligned,
             output=output,
             refined=refined,
+            notes=tuple(notes),
             field=field,
             warped=warped,
             warped_labels=warped_labels,
@@ -228,7 +244,8 @@ def _refine(
         return None
     axes = preset.axes if output is None else output.grid.axis_codes
     spacings = refinement_spacings(settings, preset, after_network=output is not None)
-    levels = refinement_levels(fixed, moving, aligned.transform, spacings, axes, device, most_voxels(device))
+    most = refinement_voxels(device, settings.memory_limit)
+    levels = refinement_levels(fixed, moving, aligned.transform, spacings, axes, device, most)
     initial = None if output is None else (output.displacement, output.grid)
     how = refinement_settings(settings, steps, levels[0])
     return refine(levels, initial, how, progress.part(0.1, 1.0, progress.stage))

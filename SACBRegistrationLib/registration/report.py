@@ -27,6 +27,7 @@ from SACBRegistrationLib.registration.checked_settings import cluster_numbers, r
 from SACBRegistrationLib.registration.devices import device_name
 from SACBRegistrationLib.registration.inference import NetworkOutput
 from SACBRegistrationLib.registration.pair import PreparedImage
+from SACBRegistrationLib.registration.placement import Place
 from SACBRegistrationLib.registration.refinement import Refined
 from SACBRegistrationLib.registration.worsening import worsening_notes
 from SACBRegistrationLib.settings import RegistrationSettings
@@ -48,6 +49,7 @@ class Findings:
         aligned: The alignment.
         output: The network's output, or None.
         refined: The refined deformation, or None.
+        notes: Sentences about the refinement.
         field: The displacement field, LPS mm.
         warped: The moving image on the fixed grid.
         warped_labels: The moving label map on the fixed grid, or None.
@@ -61,6 +63,7 @@ class Findings:
     aligned: AlignmentResult
     output: NetworkOutput | None
     refined: Refined | None
+    notes: tuple[str, ...]
     field: sitk.Image
     warped: sitk.Image
     warped_labels: sitk.Image | None
@@ -101,6 +104,7 @@ def make_report(fixed: PreparedImage, moving: PreparedImage, found: Findings, pr
             "initial_transform": found.initial_transform,
         },
         "network_grid": _grid(found.output.grid) if found.output is not None else None,
+        "network_run": _network_run(found.output.place) if found.output is not None else None,
         "refinement_steps": list(found.refined.steps) if found.refined is not None else [],
         "refinement_similarity": found.refined.similarity if found.refined is not None else None,
         "field_grid": _grid(Grid.from_image(found.field)),
@@ -140,6 +144,7 @@ def _versions() -> dict:
 def _notes(found: Findings) -> list[str]:
     notes = []
     if found.output is not None:
+        notes.extend(found.output.notes)
         if found.output.message:
             notes.append(found.output.message)
         spacing = found.output.grid.spacing[0]
@@ -152,7 +157,16 @@ def _notes(found: Findings) -> list[str]:
         notes.append("No network ran: the deformation comes from refinement alone.")
     else:
         notes.append("No network ran and nothing was refined: the result is the alignment alone.")
-    return notes
+    return [*notes, *found.notes]
+
+
+def _network_run(place: Place) -> dict:
+    return {
+        "device": device_name(place.device),
+        "full_resolution": place.way.value,
+        "precision": place.precision.value,
+        "estimated_memory_bytes": place.memory,
+    }
 
 
 def _input(image: PreparedImage) -> dict:

@@ -11,11 +11,12 @@ import torch
 
 from SACBRegistrationLib.imaging.displacement import as_transform
 from SACBRegistrationLib.imaging.grid import Grid
+from SACBRegistrationLib.memory_errors import is_gpu_memory
 from SACBRegistrationLib.progress import Progress
 from SACBRegistrationLib.registration import RegistrationResult, register
 from SACBRegistrationLib.registration.saving import without_nan
 from SACBRegistrationLib.settings import RegistrationSettings
-from SACBRegistrationLib.worker.failures import RETRY_NOTE, is_gpu_memory
+from SACBRegistrationLib.worker.failures import RETRY_NOTE
 from SACBRegistrationLib.worker.job import Job
 from SACBRegistrationLib.worker.messages import MessageWriter, WorkerResult
 from SACBRegistrationLib.worker.quality import measure_quality
@@ -134,6 +135,8 @@ def _register(
             similarity=chosen.similarity,
             smoothness=chosen.smoothness,
             refine_spacing=chosen.refine_spacing,
+            precision=chosen.precision,
+            memory_limit=chosen.memory_limit,
             progress=show,
             **inputs,
         )

@@ -7,21 +7,28 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from small_pairs import make_small_pair
 from torch.nn import functional as F
 
 from SACBRegistrationLib.errors import CancelledError
 from SACBRegistrationLib.evaluation.local_ncc import local_ncc
 from SACBRegistrationLib.imaging.grid import Grid
 from SACBRegistrationLib.imaging.tensors import image_to_tensor, tensor_to_image
+from SACBRegistrationLib.presets import load_preset
 from SACBRegistrationLib.progress import Progress
 from SACBRegistrationLib.registration.lattice import transfer
+from SACBRegistrationLib.registration.pair import prepare_image
 from SACBRegistrationLib.registration.refinement import (
     RefinementLevel,
     RefinementSettings,
     _Adam,
     refine,
 )
-from SACBRegistrationLib.registration.refining import chosen_similarity, weighted_correlation
+from SACBRegistrationLib.registration.refining import (
+    chosen_similarity,
+    refinement_levels,
+    weighted_correlation,
+)
 from SACBRegistrationLib.registration.similarity import LocalCorrelation
 from SACBRegistrationLib.training.losses import diffusion, folding_percent
 
@@ -149,6 +156,21 @@ def test_what_is_compared_depends_on_the_contrasts(known):
     unlike = replace(level, moving=(level.fixed - level.fixed.mean()).abs())
     assert abs(weighted_correlation(unlike)) < 0.3 and chosen_similarity("auto", unlike) == "mind"
     assert weighted_correlation(replace(level, moving=torch.zeros_like(level.moving))) == 0
+
+
+def test_a_level_that_does_not_fit_is_coarser_and_still_holds_the_anatomy():
+    pair = make_small_pair()
+    images = [
+        prepare_image(image, role, load_preset("ixi").normalization, None, None)
+        for image, role in ((pair.fixed, "fixed"), (pair.moving, "moving"))
+    ]
+    levels = [
+        refinement_levels(*images, sitk.TranslationTransform(3), (3.0,), "LIA", torch.device("cpu"), most)[0]
+        for most in (10**7, 40_000)
+    ]
+    assert levels[0].grid.spacing[0] == 3.0 and levels[1].fixed.numel() <= 40_000
+    volumes = [float(level.weight.sum()) * np.prod(level.grid.spacing) for level in levels]
+    assert volumes[1] == pytest.approx(volumes[0], rel=0.1)
 
 
 def test_a_pair_that_asks_for_folds_gets_none(known):

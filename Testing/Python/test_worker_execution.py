@@ -15,10 +15,11 @@ from worker_fixtures import job_of, read_through_simpleitk
 from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.imaging.displacement import compose_displacement
 from SACBRegistrationLib.imaging.grid import Grid
+from SACBRegistrationLib.memory_errors import is_gpu_memory
 from SACBRegistrationLib.registration import RegistrationResult
 from SACBRegistrationLib.settings import RegistrationSettings
 from SACBRegistrationLib.worker.execution import execute
-from SACBRegistrationLib.worker.failures import RETRY_NOTE, failure, is_gpu_memory
+from SACBRegistrationLib.worker.failures import RETRY_NOTE, failure
 from SACBRegistrationLib.worker.job import OUTPUTS, Structure
 from SACBRegistrationLib.worker.messages import MessageWriter, NoteMessage, ProgressMessage, parse_message
 from SACBRegistrationLib.worker.volumes import displacement_magnitude, jacobian_volume
@@ -253,7 +254,7 @@ def test_the_start_reaches_the_backend(tmp_path):
     images = {"fixed": fixed, "moving": moving, "fixed_mask": sitk.Cast(fixed > 0, sitk.sitkUInt8)}
     settings = RegistrationSettings(
         preset="lpba", clusters={5: 3, 4: 4, 3: 5, 2: 6}, alignment="rigid", refine=3, seed=8, weights="none",
-        field_spacing=2.5,
+        field_spacing=2.5, precision="tf32", memory_limit=3.5,
     )  # fmt: skip
     backend = Backend()
     job = job_of(tmp_path, settings, images, initial_affine=(matrix, (1.0, 2.0, 3.0)))
