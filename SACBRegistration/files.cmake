@@ -79,8 +79,6 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/mrml/inputs.py
   SACBRegistrationLib/mrml/loading.py
   SACBRegistrationLib/mrml/logic.py
-  SACBRegistrationLib/mrml/logic.py
-  SACBRegistrationLib/mrml/logic.py
   SACBRegistrationLib/mrml/outputs.py
   SACBRegistrationLib/mrml/points.py
   SACBRegistrationLib/mrml/propagation.py
@@ -133,8 +131,6 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/registration/__init__.py
   SACBRegistrationLib/registration/box_filter.py
   SACBRegistrationLib/registration/checked_settings.py
-  SACBRegistrationLib/registration/checked_settings.py
-  SACBRegistrationLib/registration/checked_settings.py
   SACBRegistrationLib/registration/devices.py
   SACBRegistrationLib/registration/inference.py
   SACBRegistrationLib/registration/lattice.py
@@ -145,11 +141,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/registration/refinement.py
   SACBRegistrationLib/registration/refining.py
   SACBRegistrationLib/registration/register.py
-  SACBRegistrationLib/registration/register.py
-  SACBRegistrationLib/registration/register.py
   SACBRegistrationLib/registration/regularization.py
-  SACBRegistrationLib/registration/report.py
-  SACBRegistrationLib/registration/report.py
   SACBRegistrationLib/registration/report.py
   SACBRegistrationLib/registration/result.py
   SACBRegistrationLib/registration/saving.py
@@ -157,8 +149,6 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/registration/stages.py
   SACBRegistrationLib/registration/worsening.py
   SACBRegistrationLib/resources.py
-  SACBRegistrationLib/settings.py
-  SACBRegistrationLib/settings.py
   SACBRegistrationLib/settings.py
   SACBRegistrationLib/torch_environment.py
   SACBRegistrationLib/training/__init__.py
@@ -194,8 +184,6 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/worker/__init__.py
   SACBRegistrationLib/worker/arrays.py
   SACBRegistrationLib/worker/endings.py
-  SACBRegistrationLib/worker/execution.py
-  SACBRegistrationLib/worker/execution.py
   SACBRegistrationLib/worker/execution.py
   SACBRegistrationLib/worker/failures.py
   SACBRegistrationLib/worker/folders.py
