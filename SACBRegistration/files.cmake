@@ -22,9 +22,11 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/evaluation/__init__.py
   SACBRegistrationLib/evaluation/dice.py
   SACBRegistrationLib/evaluation/displacement_statistics.py
+  SACBRegistrationLib/evaluation/label_quality.py
   SACBRegistrationLib/evaluation/landmarks.py
   SACBRegistrationLib/evaluation/local_ncc.py
   SACBRegistrationLib/evaluation/preimage.py
+  SACBRegistrationLib/evaluation/structural_similarity.py
   SACBRegistrationLib/evaluation/structure_quality.py
   SACBRegistrationLib/evaluation/surface_distance.py
   SACBRegistrationLib/imaging/__init__.py
