@@ -13,6 +13,8 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/cli/benchmark_command.py
   SACBRegistrationLib/cli/convert_command.py
   SACBRegistrationLib/cli/demo_command.py
+  SACBRegistrationLib/cli/evaluate_command.py
+  SACBRegistrationLib/cli/interrupts.py
   SACBRegistrationLib/cli/main.py
   SACBRegistrationLib/cli/presets_command.py
   SACBRegistrationLib/cli/progress_bar.py
@@ -100,8 +102,11 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/network/triton_kernels.py
   SACBRegistrationLib/network/triton_support.py
   SACBRegistrationLib/pictures/__init__.py
+  SACBRegistrationLib/pictures/box_plot.py
   SACBRegistrationLib/pictures/legends.py
   SACBRegistrationLib/pictures/overview.py
+  SACBRegistrationLib/pictures/pair_picture.py
+  SACBRegistrationLib/pictures/panels.py
   SACBRegistrationLib/pictures/planes.py
   SACBRegistrationLib/pictures/result_overview.py
   SACBRegistrationLib/pictures/style.py
@@ -126,6 +131,20 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/registration/stages.py
   SACBRegistrationLib/resources.py
   SACBRegistrationLib/settings.py
+  SACBRegistrationLib/study/__init__.py
+  SACBRegistrationLib/study/drawing.py
+  SACBRegistrationLib/study/job.py
+  SACBRegistrationLib/study/measuring.py
+  SACBRegistrationLib/study/outputs.py
+  SACBRegistrationLib/study/pair_list.py
+  SACBRegistrationLib/study/pair_process.py
+  SACBRegistrationLib/study/program.py
+  SACBRegistrationLib/study/published.py
+  SACBRegistrationLib/study/records.py
+  SACBRegistrationLib/study/run.py
+  SACBRegistrationLib/study/settings.py
+  SACBRegistrationLib/study/summary.py
+  SACBRegistrationLib/study/tables.py
   SACBRegistrationLib/torch_environment.py
   SACBRegistrationLib/training/__init__.py
   SACBRegistrationLib/training/appearance.py
@@ -185,6 +204,7 @@ set(SACB_RESOURCE_FILES
   Resources/Presets/abdomen-ct.json
   Resources/Presets/ixi.json
   Resources/Presets/lpba.json
+  Resources/Published/sacb-net-cvpr2025.json
   Resources/UI/SACBRegistration.ui
   Resources/Weights/brain.md
   Resources/Weights/brain.pt

@@ -1,4 +1,4 @@
-"""How well all structures of two label maps lie on each other, by SimpleITK's overlap and distance filters."""
+"""How well all structures of two label maps lie on each other, by SimpleITK's filters."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

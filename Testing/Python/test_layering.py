@@ -27,7 +27,8 @@ BELOW = {
     "comparison": ("training", "cli", "pictures", *ABOVE),
     "pictures": ("training", "cli", *ABOVE),
     "cli": ABOVE,
-    "worker": ("training", "cli", "pictures", "mrml", "ui"),
+    "worker": ("training", "cli", "pictures", "study", "mrml", "ui"),
+    "study": ("training", "cli", "mrml", "ui"),
     "mrml": ("training", "cli", "ui"),
     "ui": ("training", "cli"),
 }
@@ -93,6 +94,8 @@ def test_only_bridge_and_panel_know_slicer(path):
         assert "torch" not in roots, "Slicer comes without torch"
     if part not in ("cli", "pictures"):
         assert not roots & {"matplotlib", "tqdm"}, "these come with the extra cli alone"
+    if part != "evaluation":
+        assert "skimage" not in roots, "it comes with the extra evaluation alone"
 
 
 def test_every_part_has_its_place_in_the_layers():
