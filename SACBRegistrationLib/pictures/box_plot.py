@@ -92,12 +92,12 @@ def _draw_box(ax, values: Sequence[float], place: float, color: str) -> None:
     line = {"color": color, "linewidth": 0.9}
     ax.barh(
         place, found["q3"] - found["q1"], 0.3, left=found["q1"],
-        facecolor=to_rgba(color, 0.45), edgecolor=color, linewidth=0.8,
+        facecolor=to_rgba(color, 0.3), edgecolor=color, linewidth=0.8,
     )  # fmt: skip
     for inner, outer in ((found["q1"], found["whislo"]), (found["q3"], found["whishi"])):
         ax.plot((inner, outer), (place, place), **line)
         ax.plot((outer, outer), (place - 0.1, place + 0.1), **line)
-    ax.plot((found["med"],) * 2, (place - 0.15, place + 0.15), color=style.TEXT, linewidth=1.4)
+    ax.plot((found["med"],) * 2, (place - 0.15, place + 0.15), color=color, linewidth=2.2)
     ax.plot(found["fliers"], [place] * len(found["fliers"]), ".", color=color, markersize=2.5)
 
 

@@ -79,7 +79,7 @@ def draw_pair(
     bottom = axes[-1]
     write_caption(figure, bottom[1], 0.1, [("outlines: the scored structures", style.MUTED)])
     colors = (style.SHRINKING, style.FOLD, style.GROWING)
-    words = ("fixed only", "another one", "moving only")
+    words = ("missing", "mixed up", "too much")
     write_caption(figure, bottom[3], 0.1, list(zip(words, colors, strict=True)))
     write_caption(figure, bottom[4], 0.1, [(f"{step:g} mm grid, affine part removed", style.MUTED)])
     save(figure, path)

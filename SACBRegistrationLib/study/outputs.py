@@ -98,7 +98,7 @@ def write_outputs(
             write_structures(new / "structures.csv", records, names)
             text = json.dumps(without_nan(summary), indent=1, allow_nan=False)
             (new / SUMMARY_FILE).write_text(text + "\n", encoding="utf-8")
-            title = f"{where.preset.title}: {len(done)} pairs"
+            title = f"{where.preset.title}: {len(done)} {'pair' if len(done) == 1 else 'pairs'}"
             (new / "table.md").write_text(
                 markdown(rows, title, _notes(done, len(records), labels, where), table),
                 encoding="utf-8",
