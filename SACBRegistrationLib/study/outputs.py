@@ -83,7 +83,7 @@ def write_outputs(
     table = choose_table(where.published, where.preset, labels, len(done))
     rows = method_rows(figures, settings, where.parameters, where.given)
     summary = {
-        "settings": {**settings.to_json(), "weights_info": where.weights},
+        "settings": _settings(settings, where),
         "machine": where.machine,
         "pairs": {"measured": len(done), "failed": len(records) - len(done)},
         "mean_and_sd": figures,
@@ -128,6 +128,16 @@ def picture_path(folder: Path, name: str) -> Path:
 def can_draw() -> bool:
     """Returns whether pictures can be drawn: whether matplotlib is installed."""
     return importlib.util.find_spec("matplotlib") is not None
+
+
+def _settings(settings: StudySettings, where: Circumstances) -> dict:
+    """Returns the settings without the folders of a user's own preset and weights."""
+    document = settings.to_json()
+    chosen = document["registration"]
+    chosen["preset"] = where.preset.name
+    if chosen["weights"] is not None:
+        chosen["weights"] = Path(chosen["weights"]).name
+    return {**document, "weights_info": where.weights}
 
 
 def _whole(record: PairRecord) -> dict:

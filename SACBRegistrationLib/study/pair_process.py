@@ -72,7 +72,8 @@ def run_pair(job: PairJob, progress: Progress, picture: Path | None) -> dict:
 
 def _follow(process: PopenProcess, messages: Tail, progress: Progress) -> str | None:
     """Waits for the process and passes its progress on; returns why it failed where it says so."""
-    running, part = True, progress.part(0.0, 1.0, "starting")
+    running = True
+    progress.part(0.0, 1.0, "starting").report(0.0)
     while running or messages.is_behind():
         running = process.is_running()
         for line in messages.lines():
@@ -84,8 +85,7 @@ def _follow(process: PopenProcess, messages: Tail, progress: Progress) -> str | 
             if isinstance(message, FailedMessage):
                 return message.message
             if isinstance(message, ProgressMessage):
-                part = progress.part(0.0, 1.0, message.stage)
-                part.report(message.fraction)
+                progress.part(0.0, 1.0, message.stage).report(message.fraction)
         if progress.cancel is not None and progress.cancel.is_set():
             raise CancelledError("The evaluation was cancelled.")
         if running:

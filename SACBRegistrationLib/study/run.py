@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import logging
+import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -155,6 +156,15 @@ def _kept(folder: Path, marks: Mapping[str, str]) -> dict[str, PairRecord]:
     }
 
 
+def without_paths(sentence: str, pair: PairFiles) -> str:
+    """Returns a sentence about a pair without its files' paths, which often hold the names of patients."""
+    paths = {os.path.abspath(path): role for role, path in pair.files.items()}
+    # A folder's path may begin another one.
+    for full, role in sorted(paths.items(), key=lambda item: -len(item[0])):
+        sentence = sentence.replace(f" ({full})", "").replace(full, role.replace("_", " "))
+    return sentence
+
+
 def _part(whole: Progress, number: int, count: int) -> Progress:
     """Returns the progress of one pair, whose stages say which pair it is."""
 
@@ -181,7 +191,7 @@ def _measure(
         record = PairRecord(pair.name, mark, None, {**measured, "process_seconds": spent})
     except PairError as error:
         logger.warning("Line %s, %s: %s", pair.line, pair.name, error)
-        record = PairRecord(pair.name, mark, str(error), None)
+        record = PairRecord(pair.name, mark, without_paths(str(error), pair), None)
         picture.unlink(missing_ok=True)
     except BaseException:
         # Nothing was measured: the disk is left as it was.
