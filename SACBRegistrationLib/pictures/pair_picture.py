@@ -22,6 +22,7 @@ from SACBRegistrationLib.pictures.panels import (
 from SACBRegistrationLib.pictures.planes import Plane, anatomical_planes
 
 _STRENGTH = 0.9
+_BOTTOM = 0.4  # inches
 _GRID_LINES = 20
 _GRID_STEPS_MM = (1, 2, 3, 5, 8, 10, 15, 20, 30)
 # Golden ratio: neighbouring label values get colours far from each other.
@@ -62,7 +63,7 @@ def draw_pair(
     planes = anatomical_planes(images[0])
     moving = "Moving, aligned" if start == "aligned" else "Moving, as given"
     headings = ["Fixed", moving, "Moving, registered", "Disagreement", "Deformation"]
-    figure, axes = plane_figure(planes, len(headings))
+    figure, axes = plane_figure(planes, len(headings), _BOTTOM)
     straighten = affine_remover(displacement_field, planes)
     widest = max(plane.extent[0] for plane in planes)
     step = min(_GRID_STEPS_MM, key=lambda mm: abs(mm - widest / _GRID_LINES))

@@ -38,15 +38,23 @@ def require_matplotlib(what: str) -> None:
         ) from error
 
 
-def plane_figure(planes: tuple[Plane, ...], columns: int) -> tuple["Figure", list[list["Axes"]]]:
-    """Returns a dark figure and its [row][column] axes, a row per plane, that all share one scale in mm."""
+def plane_figure(
+    planes: tuple[Plane, ...], columns: int, bottom: float = BOTTOM
+) -> tuple["Figure", list[list["Axes"]]]:
+    """Returns a dark figure and its [row][column] axes, a row per plane, that all share one scale in mm.
+
+    Args:
+        planes: The planes.
+        columns: Number of columns.
+        bottom: Room below the axes, inches.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     widest = max(plane.extent[0] for plane in planes)
     heights = [COLUMN_INCHES * plane.extent[1] / widest for plane in planes]
     width = LEFT + columns * (COLUMN_INCHES + GAP) - GAP + RIGHT
-    height = TOP + sum(heights) + GAP * (len(planes) - 1) + BOTTOM
+    height = TOP + sum(heights) + GAP * (len(planes) - 1) + bottom
     figure = Figure(figsize=(width, height), dpi=130, facecolor=style.BACKGROUND)
     FigureCanvasAgg(figure)
     return figure, _plane_axes(figure, planes, columns, heights)

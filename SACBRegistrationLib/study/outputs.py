@@ -98,12 +98,12 @@ def write_outputs(
             write_structures(new / "structures.csv", records, names)
             text = json.dumps(without_nan(summary), indent=1, allow_nan=False)
             (new / SUMMARY_FILE).write_text(text + "\n", encoding="utf-8")
-            title = f"{where.preset.title}: {len(done)} {'pair' if len(done) == 1 else 'pairs'}"
+            title = f"{len(done)} {'pair' if len(done) == 1 else 'pairs'}, preset {where.preset.name}"
             (new / "table.md").write_text(
-                markdown(rows, title, _notes(done, len(records), labels, where), table),
+                markdown(rows, f"Evaluation: {title}", _notes(done, len(records), labels, where), table),
                 encoding="utf-8",
             )
-            _draw_boxes(new / "boxplot.png", done, labels, names, title)
+            _draw_boxes(new / "boxplot.png", done, labels, names, f"Dice of {title}")
             if worst is not None and worst.name in pictures:
                 shutil.copyfile(pictures[worst.name], new / "worst.png")
             for name in _NAMES:
@@ -148,9 +148,8 @@ def _whole(record: PairRecord) -> dict:
 
 def _notes(done: Sequence[PairRecord], pairs: int, labels: frozenset[int], where: Circumstances) -> list[str]:
     notes = [
-        f"{len(done)} of {pairs} pairs, {len(labels)} structures, preset {where.preset.name}. Every figure "
-        "is the mean ± standard deviation over the pairs; Dice, HD95 and ASSD of a pair are means over its "
-        "structures.",
+        f"{len(done)} of {pairs} pairs, {len(labels)} structures. Every figure is the mean ± standard "
+        "deviation over the pairs; Dice, HD95 and ASSD of a pair are means over its structures.",
         "HD95 and ASSD in mm between surface voxels on the fixed label map's grid; |J|<0 is the part of the "
         "fixed volume where the whole transform, alignment included, folds.",
         "s: reading and registering one pair; MB: the most memory its process held until then.",

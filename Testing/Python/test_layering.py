@@ -16,16 +16,16 @@ MOST_LINES = 300
 
 # What a part of the library may not import: it would turn the layers upside down.
 ABOVE = ("worker", "mrml", "ui")
-MEASURING = ("benchmark", "comparison")
+MEASURING = ("benchmark", "comparison", "study")
 BELOW = {
     "imaging": ("network", "registration", "training", "evaluation", *MEASURING, "cli", "pictures", *ABOVE),
     "network": ("registration", "training", "evaluation", *MEASURING, "cli", "pictures", *ABOVE),
     "registration": ("training", *MEASURING, "cli", *ABOVE),
-    "evaluation": ("registration", "training", "cli", "pictures", *ABOVE),
-    "training": ("cli", "pictures", *ABOVE),
-    "benchmark": ("training", "cli", "pictures", *ABOVE),
+    "evaluation": ("registration", "training", "study", "cli", "pictures", *ABOVE),
+    "training": ("study", "cli", "pictures", *ABOVE),
+    "benchmark": ("training", "study", "cli", "pictures", *ABOVE),
     "comparison": ("training", "cli", "pictures", *ABOVE),
-    "pictures": ("training", "cli", *ABOVE),
+    "pictures": ("training", "study", "cli", *ABOVE),
     "cli": ABOVE,
     "worker": ("training", "cli", "pictures", "study", "mrml", "ui"),
     "study": ("training", "cli", "mrml", "ui"),
