@@ -14,6 +14,8 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/cli/compare_command.py
   SACBRegistrationLib/cli/convert_command.py
   SACBRegistrationLib/cli/demo_command.py
+  SACBRegistrationLib/cli/evaluate_command.py
+  SACBRegistrationLib/cli/interrupts.py
   SACBRegistrationLib/cli/main.py
   SACBRegistrationLib/cli/presets_command.py
   SACBRegistrationLib/cli/progress_bar.py
@@ -39,9 +41,11 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/evaluation/__init__.py
   SACBRegistrationLib/evaluation/dice.py
   SACBRegistrationLib/evaluation/displacement_statistics.py
+  SACBRegistrationLib/evaluation/label_quality.py
   SACBRegistrationLib/evaluation/landmarks.py
   SACBRegistrationLib/evaluation/local_ncc.py
   SACBRegistrationLib/evaluation/preimage.py
+  SACBRegistrationLib/evaluation/structural_similarity.py
   SACBRegistrationLib/evaluation/structure_quality.py
   SACBRegistrationLib/evaluation/surface_distance.py
   SACBRegistrationLib/imaging/__init__.py
@@ -120,8 +124,11 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/network/triton_support.py
   SACBRegistrationLib/peak_memory.py
   SACBRegistrationLib/pictures/__init__.py
+  SACBRegistrationLib/pictures/box_plot.py
   SACBRegistrationLib/pictures/legends.py
   SACBRegistrationLib/pictures/overview.py
+  SACBRegistrationLib/pictures/pair_picture.py
+  SACBRegistrationLib/pictures/panels.py
   SACBRegistrationLib/pictures/planes.py
   SACBRegistrationLib/pictures/result_overview.py
   SACBRegistrationLib/pictures/style.py
@@ -150,6 +157,20 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/registration/worsening.py
   SACBRegistrationLib/resources.py
   SACBRegistrationLib/settings.py
+  SACBRegistrationLib/study/__init__.py
+  SACBRegistrationLib/study/drawing.py
+  SACBRegistrationLib/study/job.py
+  SACBRegistrationLib/study/measuring.py
+  SACBRegistrationLib/study/outputs.py
+  SACBRegistrationLib/study/pair_list.py
+  SACBRegistrationLib/study/pair_process.py
+  SACBRegistrationLib/study/program.py
+  SACBRegistrationLib/study/published.py
+  SACBRegistrationLib/study/records.py
+  SACBRegistrationLib/study/run.py
+  SACBRegistrationLib/study/settings.py
+  SACBRegistrationLib/study/summary.py
+  SACBRegistrationLib/study/tables.py
   SACBRegistrationLib/torch_environment.py
   SACBRegistrationLib/training/__init__.py
   SACBRegistrationLib/training/appearance.py
@@ -209,6 +230,7 @@ set(SACB_RESOURCE_FILES
   Resources/Presets/abdomen-ct.json
   Resources/Presets/ixi.json
   Resources/Presets/lpba.json
+  Resources/Published/sacb-net-cvpr2025.json
   Resources/UI/SACBRegistration.ui
   Resources/Weights/brain.md
   Resources/Weights/brain.pt

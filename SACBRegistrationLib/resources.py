@@ -7,7 +7,7 @@ def resource_folder(kind: str) -> Path:
     """Returns the folder of bundled resources of one kind.
 
     Args:
-        kind: "Presets", "Weights", "UI" or "Icons".
+        kind: "Presets", "Weights", "Published", "UI" or "Icons".
 
     Returns:
         The folder inside the package (wheel) or beside it (source tree, Slicer module folder).

@@ -1,14 +1,11 @@
 """`sacb-registration register`: registers two images and writes the result to a folder."""
 
 import argparse
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from SACBRegistrationLib.cli.interrupts import interrupts
 from SACBRegistrationLib.cli.progress_bar import progress_bar
 
 PRESET_STEPS = "preset"
@@ -24,7 +21,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_choices(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that choose how a pair is registered."""
+    """Adds the options that choose how a pair is registered, and the files that go with it."""
+    add_settings(parser)
+    parser.add_argument("--initial-transform", type=Path, help="start from it: fixed points to moving points")
+    parser.add_argument("--fixed-mask", type=Path, help="compare only where this label map is not 0")
+    parser.add_argument("--moving-mask", type=Path, help="likewise, for the moving image")
+    parser.add_argument("--fixed-labels", type=Path, help="label map for Dice scores")
+    parser.add_argument("--moving-labels", type=Path, help="label map for Dice scores; is warped, too")
+    parser.add_argument("--inverse", action="store_true", help="also write the inverse transform")
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that are the same for every pair: one for each of RegistrationSettings."""
     parser.add_argument("--preset", default="ixi", help="bundled preset or preset file (default: ixi)")
     parser.add_argument("--clusters", type=int, help="tissue clusters N, 2 to 32 (default: the preset's)")
     parser.add_argument("--weights", help='checkpoint, or "none" (default: the preset\'s)')
@@ -60,13 +68,7 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--refine-spacing", type=float, metavar="MM", help="finest voxel size of the refinement, mm"
     )
-    parser.add_argument("--initial-transform", type=Path, help="start from it: fixed points to moving points")
-    parser.add_argument("--fixed-mask", type=Path, help="compare only where this label map is not 0")
-    parser.add_argument("--moving-mask", type=Path, help="likewise, for the moving image")
-    parser.add_argument("--fixed-labels", type=Path, help="label map for Dice scores")
-    parser.add_argument("--moving-labels", type=Path, help="label map for Dice scores; is warped, too")
     parser.add_argument("--field-spacing", type=float, help="spacing of the displacement field, mm")
-    parser.add_argument("--inverse", action="store_true", help="also write the inverse transform")
     parser.add_argument("--seed", type=int, default=0, help="seed of the clustering")
 
 
@@ -110,7 +112,7 @@ def register_files(args: argparse.Namespace):
     }
     before = {"imports": imported - begun, "reading": time.perf_counter() - imported}
     with progress_bar() as show:
-        with _interrupts() as cancel:
+        with interrupts() as cancel:
             result = register(
                 fixed,
                 moving,
@@ -171,23 +173,3 @@ def steps(text: str) -> int | str:
 
 def _read(path: Path | None, reader, *arguments):
     return None if path is None else reader(path, *arguments)
-
-
-@contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """Turns Ctrl+C into a cancel event while the block runs; a second one ends the program at once."""
-    cancelled = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield cancelled
-        return
-    former = signal.getsignal(signal.SIGINT)
-
-    def cancel(number, frame) -> None:
-        signal.signal(signal.SIGINT, former)
-        cancelled.set()
-
-    signal.signal(signal.SIGINT, cancel)
-    try:
-        yield cancelled
-    finally:
-        signal.signal(signal.SIGINT, former)

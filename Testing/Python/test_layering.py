@@ -16,18 +16,19 @@ MOST_LINES = 300
 
 # What a part of the library may not import: it would turn the layers upside down.
 ABOVE = ("worker", "mrml", "ui")
-MEASURING = ("benchmark", "comparison")
+MEASURING = ("benchmark", "comparison", "study")
 BELOW = {
     "imaging": ("network", "registration", "training", "evaluation", *MEASURING, "cli", "pictures", *ABOVE),
     "network": ("registration", "training", "evaluation", *MEASURING, "cli", "pictures", *ABOVE),
     "registration": ("training", *MEASURING, "cli", *ABOVE),
-    "evaluation": ("registration", "training", "cli", "pictures", *ABOVE),
-    "training": ("cli", "pictures", *ABOVE),
-    "benchmark": ("training", "cli", "pictures", *ABOVE),
+    "evaluation": ("registration", "training", "study", "cli", "pictures", *ABOVE),
+    "training": ("study", "cli", "pictures", *ABOVE),
+    "benchmark": ("training", "study", "cli", "pictures", *ABOVE),
     "comparison": ("training", "cli", "pictures", *ABOVE),
-    "pictures": ("training", "cli", *ABOVE),
+    "pictures": ("training", "study", "cli", *ABOVE),
     "cli": ABOVE,
-    "worker": ("training", "cli", "pictures", "mrml", "ui"),
+    "worker": ("training", "cli", "pictures", "study", "mrml", "ui"),
+    "study": ("training", "cli", "mrml", "ui"),
     "mrml": ("training", "cli", "ui"),
     "ui": ("training", "cli"),
 }
@@ -93,6 +94,8 @@ def test_only_bridge_and_panel_know_slicer(path):
         assert "torch" not in roots, "Slicer comes without torch"
     if part not in ("cli", "pictures"):
         assert not roots & {"matplotlib", "tqdm"}, "these come with the extra cli alone"
+    if part != "evaluation":
+        assert "skimage" not in roots, "it comes with the extra evaluation alone"
 
 
 def test_every_part_has_its_place_in_the_layers():
