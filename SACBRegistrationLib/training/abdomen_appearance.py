@@ -5,7 +5,7 @@ import torch
 
 from SACBRegistrationLib.training.abdomen_classes import ABDOMEN_CLASSES, NUMBER
 from SACBRegistrationLib.training.abdomen_volume import AbdomenVolume
-from SACBRegistrationLib.training.appearance import _blur, _white_noise
+from SACBRegistrationLib.training.appearance import blur, white_noise
 from SACBRegistrationLib.training.deformation import smooth_noise
 
 WINDOW_HU = (-1000.0, 1000.0)
@@ -128,8 +128,8 @@ def render(
     image += body * generator.uniform(0, 8) * smooth_noise(size, spacing, 90.0, generator)
     image += _streaks(volume, generator)
     image = torch.maximum(image, _table(body, spacing, generator))
-    image = _blur((image + 1000)[None], generator.uniform(0, 0.22, 3))[0]
-    image += generator.uniform(3, 22) * _white_noise(size, generator)
+    image = blur((image + 1000)[None], generator.uniform(0, 0.22, 3))[0]
+    image += generator.uniform(3, 22) * white_noise(size, generator)
     low, high = WINDOW_HU
     return ((image - 1000 - low) / (high - low) * window).clamp(0, 1)[None, None]
 

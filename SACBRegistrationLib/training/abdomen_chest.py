@@ -34,7 +34,8 @@ def with_chest(classes: np.ndarray, spacing: float) -> np.ndarray:
     cavity = _cavity(top)
     count = int(HEIGHT_MM / spacing)
     return np.concatenate(
-        [classes, np.stack([_slice(classes, cavity, k, spacing) for k in range(1, count + 1)], axis=2)], axis=2
+        [classes, np.stack([_slice(classes, cavity, k, spacing) for k in range(1, count + 1)], axis=2)],
+        axis=2,
     )
 
 
@@ -84,7 +85,9 @@ def _shrunk(mask: np.ndarray, factor: float, d: np.ndarray, h: np.ndarray) -> np
     return mask[rows, columns]
 
 
-def _add_heart(result: np.ndarray, inside: np.ndarray, middle: np.ndarray, height: float, spacing: float) -> None:
+def _add_heart(
+    result: np.ndarray, inside: np.ndarray, middle: np.ndarray, height: float, spacing: float
+) -> None:
     low, half, high = _HEART_MM
     if height <= low:
         return

@@ -1,4 +1,4 @@
-"""The tissues that an abdomen is made of, their labels in TotalSegmentator's scheme, and what they count for."""
+"""The tissues of an abdomen, their labels in TotalSegmentator's scheme, and what they count for."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from SACBRegistrationLib.training.abdomen_classes import NUMBER
 from SACBRegistrationLib.training.abdomen_maps import AbdomenMap
-from SACBRegistrationLib.training.deformation import AffineRange, random_affine, smooth_noise
+from SACBRegistrationLib.training.deformation import AffineRange, smooth_noise
 
 POSE = AffineRange(rotation=4.0, translation=6.0, scale=0.06, shear=0.01)
 """How people lie and how large they are: shared by the two images of a pair."""
@@ -124,11 +124,6 @@ def jacobian_determinants(displacement: torch.Tensor) -> torch.Tensor:
     return (a * torch.linalg.cross(b, c)).sum(dim=-1)
 
 
-def residual(generator: np.random.Generator) -> np.ndarray:
-    """Returns a random [3, 4] affine as imperfect alignments leave it; mm."""
-    return random_affine(RESIDUAL, generator)
-
-
 def _sampled(field: torch.Tensor, displacement: torch.Tensor, spacing: float) -> torch.Tensor:
     """Returns the field at x + u(x), the border's value outside; u in mm."""
     size = field.shape[1:]
@@ -140,24 +135,31 @@ def _sampled(field: torch.Tensor, displacement: torch.Tensor, spacing: float) ->
 
 
 def _bell(points: torch.Tensor, center: Sequence[float], width: Sequence[float]) -> torch.Tensor:
-    column = lambda values: torch.tensor(list(map(float, values))).reshape(3, 1, 1, 1)  # noqa: E731
-    return torch.exp(-0.5 * ((points - column(center)) / column(width)).square().sum(dim=0))
+    """Returns a Gaussian of peak 1, [D, H, W]; `width` are its standard deviations, mm."""
+    offset = (points - _column(center)) / _column(width)
+    return torch.exp(-0.5 * offset.square().sum(dim=0))
+
+
+def _column(values: Sequence[float]) -> torch.Tensor:
+    return torch.tensor([float(v) for v in values]).reshape(3, 1, 1, 1)
 
 
 def _organ_velocity(abdomen, names, points, generator) -> torch.Tensor:
     """Shifts, scales and turns what lies around an organ."""
     shift = _ORGAN_SHIFT_MM * generator.standard_normal(3)
     matrix = np.diag(_ORGAN_SCALE * generator.standard_normal(3))
-    for (a, b), angle in zip(((0, 1), (0, 2), (1, 2)), _ORGAN_TURN * generator.standard_normal(3), strict=True):
+    for (a, b), angle in zip(
+        ((0, 1), (0, 2), (1, 2)), _ORGAN_TURN * generator.standard_normal(3), strict=True
+    ):
         matrix[a, b] += angle
         matrix[b, a] -= angle
     box = abdomen.extent(tuple(NUMBER[name] for name in names))
     if box is None:
         return torch.zeros_like(points)
     center, deviation = box
-    from_center = points - torch.tensor(center, dtype=torch.float32).reshape(3, 1, 1, 1)
+    from_center = points - _column(center)
     linear = torch.einsum("ij,jdhw->idhw", torch.from_numpy(matrix.astype(np.float32)), from_center)
-    linear += torch.from_numpy(shift.astype(np.float32)).reshape(3, 1, 1, 1)
+    linear += _column(shift)
     return linear * _bell(points, center, 1.2 * deviation + 12.0)
 
 
@@ -183,7 +185,7 @@ def _posture(points, generator) -> torch.Tensor:
 
 
 def _fat(abdomen, points, frame, generator) -> torch.Tensor:
-    """Stretches the fat outside of the muscles along its depth: a velocity -k d turns depth d into d exp(-k)."""
+    """Stretches the fat outside of the muscles: the velocity -k d turns the depth d into d exp(-k)."""
     depth = abdomen.depth_at(points)
     normal = torch.zeros_like(points)
     for axis in range(3):

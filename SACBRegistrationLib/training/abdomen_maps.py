@@ -43,7 +43,7 @@ class AbdomenMap:
     depth: np.ndarray
 
     def extent(self, classes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:
-        """Returns where classes lie in common coordinates, their [3] mean and deviation, mm; None for none."""
+        """Returns the [3] mean and deviation of classes in common coordinates, mm; None for none."""
         return _extent(self, classes)
 
     def depth_at(self, points: torch.Tensor) -> torch.Tensor:
@@ -86,7 +86,9 @@ def read_abdomens(paths: Sequence[Path], axes: str) -> list[AbdomenMap]:
     """
     maps = [Path(path) for path in paths if "_seg" in Path(path).name]
     if not maps:
-        raise UserError("There is no abdominal label map; give a folder with NAME_ct.nii.gz and NAME_seg.nii.gz.")
+        raise UserError(
+            "There is no abdominal label map; give a folder with NAME_ct.nii.gz and NAME_seg.nii.gz."
+        )
     return [_read(path, _scan_of(path, paths), axes) for path in maps]
 
 
@@ -123,7 +125,9 @@ def _image(path: Path) -> sitk.Image:
     except RuntimeError as error:
         raise UserError(f"The file {path} cannot be read; check it.") from error
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        raise UserError(f"The file {path} is not a 3D volume of single numbers; give 3D scans and label maps.")
+        raise UserError(
+            f"The file {path} is not a 3D volume of single numbers; give 3D scans and label maps."
+        )
     return image
 
 

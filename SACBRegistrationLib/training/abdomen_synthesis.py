@@ -88,7 +88,9 @@ class AbdomenSynthesizer:
         size = grid_size(self.settings.extent, spacing)
         return [self._pair(size, spacing, np.random.default_rng((seed, i))) for i in range(number)]
 
-    def _pair(self, size: tuple[int, int, int], spacing: float, generator: np.random.Generator) -> TrainingPair:
+    def _pair(
+        self, size: tuple[int, int, int], spacing: float, generator: np.random.Generator
+    ) -> TrainingPair:
         settings = self.settings
         chosen = generator.integers(len(self.maps), size=2)
         low, high = _scanned_range(self.maps[chosen[0]], size[2] * spacing, generator)
@@ -110,14 +112,16 @@ class AbdomenSynthesizer:
                 shared = deformation.random_velocity(abdomen, coarse, settings.deformation, common)
             own = deformation.random_velocity(abdomen, coarse, settings.deformation, generator)
             field = deformation.exponential(shared + own, coarse.spacing)
-            affine = pose if number == 0 else after(pose, deformation.residual(generator))
+            affine = pose if number == 0 else after(pose, random_affine(deformation.RESIDUAL, generator))
             anatomy = own_anatomy(anatomy, abdomen.spacing, generator)
-            volume = sample_abdomen(
-                anatomy, abdomen.spacing, abdomen.middle, affine, field, frame, mirrored
-            )
+            volume = sample_abdomen(anatomy, abdomen.spacing, abdomen.middle, affine, field, frame, mirrored)
             if generator.random() >= settings.same_phase_share:
                 phase = appearance.random_phase(generator)
-            ends = (low, high) if number == 0 else np.add((low, high), _ENDS_DIFFER_MM * generator.standard_normal(2))
+            ends = (
+                (low, high)
+                if number == 0
+                else np.add((low, high), _ENDS_DIFFER_MM * generator.standard_normal(2))
+            )
             window = _window(frame, *ends, tilt=0.04 * generator.standard_normal(2) * number)
             units = appearance.random_units(phase, shapes, arbitrary, generator)
             images.append(appearance.render(volume, units, window, generator))

@@ -1,4 +1,4 @@
-"""What differs between people beyond the position of organs: vessels, lesions, bowel, and synthetic shapes."""
+"""What differs between people beyond the place of organs: vessels, lesions, bowel, synthetic shapes."""
 
 from collections.abc import Sequence
 
@@ -12,12 +12,14 @@ _FOREIGN_RADIUS_MM = (6.0, 28.0)
 _HOLLOW = ("stomach", "small bowel", "duodenum", "colon")
 _SOFT_GROUND = (
     "fat", "soft tissue", "liver", "hepatic vessel", "spleen", "right kidney", "left kidney", "right medulla",
-    "left medulla", "stomach", "pancreas", "small bowel", "duodenum", "colon", "gas", "bowel content", "gallbladder",
-    "bladder", "liver lesion",
+    "left medulla", "stomach", "pancreas", "small bowel", "duodenum", "colon", "gas", "bowel content",
+    "gallbladder", "bladder", "liver lesion",
 )  # fmt: skip
 
 
-def shared_anatomy(classes: np.ndarray, spacing: float, share: float, generator: np.random.Generator) -> np.ndarray:
+def shared_anatomy(
+    classes: np.ndarray, spacing: float, share: float, generator: np.random.Generator
+) -> np.ndarray:
     """Returns the anatomy that both bodies of a pair have: a vessel tree in the liver and, in some, shapes.
 
     Args:
@@ -123,7 +125,10 @@ def _add_ellipsoid(
     if center is None:
         return
     reach = axes.max()
-    spans = [(max(int(c - reach), 0), min(int(c + reach) + 2, n)) for c, n in zip(center, result.shape, strict=True)]
+    spans = [
+        (max(int(c - reach), 0), min(int(c + reach) + 2, n))
+        for c, n in zip(center, result.shape, strict=True)
+    ]
     part = result[tuple(slice(*span) for span in spans)]
     lines = [np.arange(*span) - c for span, c in zip(spans, center, strict=True)]
     offset = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1) @ (turn / axes)

@@ -102,7 +102,7 @@ def sample_abdomen(
 
 @lru_cache(maxsize=16)
 def _linear(samples: int, points: int) -> torch.Tensor:
-    """Returns [points, samples] weights of linear interpolation in cells of one box, extrapolated at its ends."""
+    """Returns [points, samples] weights of linear interpolation between cell centres, extrapolated."""
     place = (np.arange(points) + 0.5) * samples / points - 0.5
     first = np.clip(np.floor(place).astype(int), 0, samples - 2)
     weights = np.zeros((points, samples), dtype=np.float32)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Protocol
 
 from SACBRegistrationLib.training.abdomen_synthesis import AbdomenSettings, AbdomenSynthesizer
-from SACBRegistrationLib.training.settings import TrainingSettings
 from SACBRegistrationLib.training.synthesis import PairSynthesizer, SynthesisSettings, TrainingPair
 
 ABDOMEN_PRESETS = ("abdomen-ct",)
@@ -17,37 +16,37 @@ class Synthesizer(Protocol):
 
     def pair(self, seed: int, step: int, spacing: float) -> TrainingPair:
         """Returns the pair of one training step; spacing in mm."""
+        ...
 
     def validation_pairs(self, number: int, seed: int, spacing: float) -> list[TrainingPair]:
         """Returns pairs on the smallest grid that depend on nothing but the arguments; spacing in mm."""
+        ...
 
 
-def is_abdomen(settings: TrainingSettings) -> bool:
-    """Returns whether a training run is on abdomens."""
-    return settings.preset in ABDOMEN_PRESETS
-
-
-def synthesizer_for(settings: TrainingSettings, paths: Sequence[Path]) -> Synthesizer:
-    """Returns what makes the pairs of a training run from these files.
+def synthesizer_for(
+    preset: str, paths: Sequence[Path], axes: str, settings: SynthesisSettings
+) -> Synthesizer:
+    """Returns what makes a preset's training pairs.
 
     Args:
-        settings: The run; its preset decides between heads and abdomens.
+        preset: Name of the preset.
         paths: Label maps, for abdomens with their scans.
+        axes: Axis codes of the training arrays, the preset's.
+        settings: How pairs are made; abdomens take its extents and its deformation.
 
     Raises:
         UserError: When a file cannot be read or does not hold what the preset needs.
     """
-    if is_abdomen(settings):
-        synthesis = AbdomenSettings(
-            extent=settings.extent,
-            largest_extent=settings.largest_extent,
-            deformation=settings.deformation,
-        )
-        return AbdomenSynthesizer.from_files(paths, settings.axes, synthesis)
-    synthesis = SynthesisSettings(
-        extent=settings.extent,
-        largest_extent=settings.largest_extent,
-        deformation=settings.deformation,
-        t1_share=settings.t1_share,
-    )
-    return PairSynthesizer.from_files(paths, settings.axes, synthesis)
+    if preset in ABDOMEN_PRESETS:
+        abdomen = AbdomenSettings(settings.extent, settings.largest_extent, settings.deformation)
+        return AbdomenSynthesizer.from_files(paths, axes, abdomen)
+    return PairSynthesizer.from_files(paths, axes, settings)
+
+
+def validation_maps_for(preset: str, training: Sequence[Path], held_out: Sequence[Path]) -> tuple[Path, ...]:
+    """Returns the label maps to validate on: those held out.
+
+    Where none is, abdomens are validated on their training maps: every synthetic pair is of two new bodies,
+    so pairs of other seeds tell learning from memorising, though not how well other people's organs match.
+    """
+    return tuple(held_out) or (tuple(training) if preset in ABDOMEN_PRESETS else ())

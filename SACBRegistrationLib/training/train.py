@@ -22,8 +22,8 @@ from SACBRegistrationLib.training.losses import diffusion, folding_percent, loca
 from SACBRegistrationLib.training.metrics import MetricsTable
 from SACBRegistrationLib.training.settings import TrainingSettings
 from SACBRegistrationLib.training.state import TrainingProgress, load_state, save_state
-from SACBRegistrationLib.training.synthesis import TrainingPair
-from SACBRegistrationLib.training.synthesizers import Synthesizer, is_abdomen, synthesizer_for
+from SACBRegistrationLib.training.synthesis import SynthesisSettings, TrainingPair
+from SACBRegistrationLib.training.synthesizers import Synthesizer, synthesizer_for, validation_maps_for
 
 CHECKPOINT_FILE = "weights.pt"
 METRICS = ("step", "elapsed", "loss", "ncc", "diffusion", "dice", "folding_percent", "rate", "spacing")
@@ -73,8 +73,14 @@ def train(settings: TrainingSettings, progress: Progress = Progress()) -> Path:
     network.to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     done = load_state(settings.output, network, optimizer) if settings.resume else TrainingProgress()
-    pairs = synthesizer_for(settings, settings.label_maps)
-    held_out = _validation_pairs(settings)
+    synthesis = SynthesisSettings(
+        extent=settings.extent,
+        largest_extent=settings.largest_extent,
+        deformation=settings.deformation,
+        t1_share=settings.t1_share,
+    )
+    pairs = synthesizer_for(settings.preset, settings.label_maps, settings.axes, synthesis)
+    held_out = _validation_pairs(settings, synthesis)
     with _stop_signals() as stopped:
         done = _run(settings, network, optimizer, pairs, held_out, done, progress, stopped)
     return _save(settings, network, optimizer, done)
@@ -170,11 +176,11 @@ def _pair(pairs: Synthesizer, settings: TrainingSettings, step: int) -> Training
     return pairs.pair(settings.seed, step, spacing)
 
 
-def _validation_pairs(settings: TrainingSettings) -> list[TrainingPair]:
-    maps = settings.validation_maps or (settings.label_maps if is_abdomen(settings) else ())
+def _validation_pairs(settings: TrainingSettings, synthesis: SynthesisSettings) -> list[TrainingPair]:
+    maps = validation_maps_for(settings.preset, settings.label_maps, settings.validation_maps)
     if not maps:
         return []
-    synthesizer = synthesizer_for(settings, maps)
+    synthesizer = synthesizer_for(settings.preset, maps, settings.axes, synthesis)
     return synthesizer.validation_pairs(settings.validation_pairs, _VALIDATION_SEED, settings.spacing[0])
 
 
