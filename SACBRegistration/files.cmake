@@ -173,6 +173,14 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/study/tables.py
   SACBRegistrationLib/torch_environment.py
   SACBRegistrationLib/training/__init__.py
+  SACBRegistrationLib/training/abdomen_appearance.py
+  SACBRegistrationLib/training/abdomen_chest.py
+  SACBRegistrationLib/training/abdomen_classes.py
+  SACBRegistrationLib/training/abdomen_deformation.py
+  SACBRegistrationLib/training/abdomen_maps.py
+  SACBRegistrationLib/training/abdomen_synthesis.py
+  SACBRegistrationLib/training/abdomen_variation.py
+  SACBRegistrationLib/training/abdomen_volume.py
   SACBRegistrationLib/training/appearance.py
   SACBRegistrationLib/training/common_pose.py
   SACBRegistrationLib/training/deformation.py
@@ -184,6 +192,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/training/settings.py
   SACBRegistrationLib/training/state.py
   SACBRegistrationLib/training/synthesis.py
+  SACBRegistrationLib/training/synthesizers.py
   SACBRegistrationLib/training/train.py
   SACBRegistrationLib/ui/__init__.py
   SACBRegistrationLib/ui/choices.py

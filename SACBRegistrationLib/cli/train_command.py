@@ -13,8 +13,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     parser.add_argument("--preset", default="ixi", help="preset the weights are for (default: ixi)")
     parser.add_argument(
-        "--label-maps", type=Path, required=True, help="folder of FreeSurfer-valued label maps"
-    )
+        "--label-maps", type=Path, required=True,
+        help="folder of FreeSurfer-valued label maps; for abdomen-ct, of scans NAME_ct and maps NAME_seg "
+        "with TotalSegmentator's values",
+    )  # fmt: skip
     parser.add_argument(
         "--validation", nargs="*", default=[], metavar="NAME",
         help="file names (or their endings before the suffix, such as _13) held out for validation",

@@ -99,22 +99,23 @@ def render(volume: LabelVolume, contrast: Contrast, generator: np.random.Generat
     size, spacing = volume.size, volume.spacing
     image = volume.pooled(torch.from_numpy(contrast.means)[volume.classes])
     inside = volume.pooled(torch.ones(len(volume.classes)))
-    texture = contrast.texture * _white_noise(size, generator)
+    texture = contrast.texture * white_noise(size, generator)
     texture += generator.uniform(0, 0.04) * smooth_noise(size, spacing, 8.0, generator)
     bias = torch.exp(generator.uniform(0, 0.15) * smooth_noise(size, spacing, 80.0, generator))
     image = image * ((1 + texture) * bias)
     weight = generator.uniform(0, 0.2, 3)
-    image, inside = (_blur(each, weight) for each in (image, inside))
-    image = image + generator.uniform(0, 0.025) * _white_noise(size, generator) * inside
+    image, inside = (blur(each, weight) for each in (image, inside))
+    image = image + generator.uniform(0, 0.025) * white_noise(size, generator) * inside
     gamma, headroom = np.exp(0.15 * generator.standard_normal()), generator.uniform(1, 1.15)
     return _normalized(image.clamp(min=0), inside, gamma, headroom)[None]
 
 
-def _white_noise(size: tuple[int, int, int], generator: np.random.Generator) -> torch.Tensor:
+def white_noise(size: tuple[int, int, int], generator: np.random.Generator) -> torch.Tensor:
+    """Returns independent unit normal deviates, [D, H, W] float32."""
     return torch.from_numpy(generator.standard_normal(size, dtype=np.float32))
 
 
-def _blur(volume: torch.Tensor, weight: np.ndarray) -> torch.Tensor:
+def blur(volume: torch.Tensor, weight: np.ndarray) -> torch.Tensor:
     """Smooths [1, D, H, W] with (a, 1 - 2a, a) along each axis, zero outside."""
     for axis, a in enumerate(weight):
         n = volume.shape[1 + axis]

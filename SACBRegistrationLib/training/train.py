@@ -22,7 +22,8 @@ from SACBRegistrationLib.training.losses import diffusion, folding_percent, loca
 from SACBRegistrationLib.training.metrics import MetricsTable
 from SACBRegistrationLib.training.settings import TrainingSettings
 from SACBRegistrationLib.training.state import TrainingProgress, load_state, save_state
-from SACBRegistrationLib.training.synthesis import PairSynthesizer, SynthesisSettings, TrainingPair
+from SACBRegistrationLib.training.synthesis import SynthesisSettings, TrainingPair
+from SACBRegistrationLib.training.synthesizers import Synthesizer, synthesizer_for, validation_maps_for
 
 CHECKPOINT_FILE = "weights.pt"
 METRICS = ("step", "elapsed", "loss", "ncc", "diffusion", "dice", "folding_percent", "rate", "spacing")
@@ -78,7 +79,7 @@ def train(settings: TrainingSettings, progress: Progress = Progress()) -> Path:
         deformation=settings.deformation,
         t1_share=settings.t1_share,
     )
-    pairs = PairSynthesizer.from_files(settings.label_maps, settings.axes, synthesis)
+    pairs = synthesizer_for(settings.preset, settings.label_maps, settings.axes, synthesis)
     held_out = _validation_pairs(settings, synthesis)
     with _stop_signals() as stopped:
         done = _run(settings, network, optimizer, pairs, held_out, done, progress, stopped)
@@ -169,16 +170,17 @@ def validate(network: SACBNet, pairs: list[TrainingPair]) -> tuple[float, float,
     return tuple(np.mean(scores, axis=0).round(5).tolist())
 
 
-def _pair(pairs: PairSynthesizer, settings: TrainingSettings, step: int) -> TrainingPair:
+def _pair(pairs: Synthesizer, settings: TrainingSettings, step: int) -> TrainingPair:
     low, high = settings.spacing
     spacing = float(np.random.default_rng((settings.seed, step, 1)).uniform(low, high))
     return pairs.pair(settings.seed, step, spacing)
 
 
 def _validation_pairs(settings: TrainingSettings, synthesis: SynthesisSettings) -> list[TrainingPair]:
-    if not settings.validation_maps:
+    maps = validation_maps_for(settings.preset, settings.label_maps, settings.validation_maps)
+    if not maps:
         return []
-    synthesizer = PairSynthesizer.from_files(settings.validation_maps, settings.axes, synthesis)
+    synthesizer = synthesizer_for(settings.preset, maps, settings.axes, synthesis)
     return synthesizer.validation_pairs(settings.validation_pairs, _VALIDATION_SEED, settings.spacing[0])
 
 
