@@ -10,6 +10,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/benchmark/run.py
   SACBRegistrationLib/benchmark/table.py
   SACBRegistrationLib/cli/__init__.py
+  SACBRegistrationLib/cli/ablate_command.py
   SACBRegistrationLib/cli/benchmark_command.py
   SACBRegistrationLib/cli/convert_command.py
   SACBRegistrationLib/cli/demo_command.py
@@ -18,6 +19,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/cli/progress_bar.py
   SACBRegistrationLib/cli/register_command.py
   SACBRegistrationLib/cli/train_command.py
+  SACBRegistrationLib/cli/train_options.py
   SACBRegistrationLib/errors.py
   SACBRegistrationLib/evaluation/__init__.py
   SACBRegistrationLib/evaluation/dice.py
@@ -126,18 +128,33 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/settings.py
   SACBRegistrationLib/torch_environment.py
   SACBRegistrationLib/training/__init__.py
+  SACBRegistrationLib/training/ablation.py
+  SACBRegistrationLib/training/ablation_table.py
   SACBRegistrationLib/training/appearance.py
+  SACBRegistrationLib/training/checkpoints.py
   SACBRegistrationLib/training/common_pose.py
   SACBRegistrationLib/training/deformation.py
   SACBRegistrationLib/training/label_classes.py
   SACBRegistrationLib/training/label_maps.py
   SACBRegistrationLib/training/label_volume.py
+  SACBRegistrationLib/training/launch.py
   SACBRegistrationLib/training/losses.py
   SACBRegistrationLib/training/metrics.py
+  SACBRegistrationLib/training/pairs.py
+  SACBRegistrationLib/training/prefetch.py
+  SACBRegistrationLib/training/published_pickle.py
+  SACBRegistrationLib/training/record.py
+  SACBRegistrationLib/training/recorded.py
+  SACBRegistrationLib/training/schedule.py
   SACBRegistrationLib/training/settings.py
+  SACBRegistrationLib/training/split.py
   SACBRegistrationLib/training/state.py
+  SACBRegistrationLib/training/step.py
+  SACBRegistrationLib/training/stopping.py
   SACBRegistrationLib/training/synthesis.py
   SACBRegistrationLib/training/train.py
+  SACBRegistrationLib/training/validation.py
+  SACBRegistrationLib/training/volumes.py
   SACBRegistrationLib/ui/__init__.py
   SACBRegistrationLib/ui/choices.py
   SACBRegistrationLib/ui/connectors.py

@@ -7,6 +7,7 @@ import sys
 
 from SACBRegistrationLib import __version__
 from SACBRegistrationLib.cli import (
+    ablate_command,
     benchmark_command,
     convert_command,
     demo_command,
@@ -24,7 +25,8 @@ _COMMANDS = {
     "demo": (demo_command, "register a bundled pair, or your own, and show what improved"),
     "benchmark": (benchmark_command, "measure how fast and how small everything is on this computer"),
     "presets": (presets_command, "list the presets"),
-    "train": (train_command, "train a network on images synthesised from label maps"),
+    "train": (train_command, "train a network on scans, or on images synthesised from label maps"),
+    "ablate": (ablate_command, "train and tabulate the networks of one of the paper's ablations"),
     "convert-weights": (convert_command, "turn a checkpoint of SACB-Net's authors into ours"),
 }
 

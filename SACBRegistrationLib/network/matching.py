@@ -53,8 +53,12 @@ def match(moving: torch.Tensor, fixed: torch.Tensor, window: int = 3) -> torch.T
         flows = [_match_in_tiles(m, f, offsets) for m, f in zip(padded, fixed, strict=True)]
         return flows[0][None] if len(flows) == 1 else torch.stack(flows)
     scores = torch.stack([(fixed * shifted(padded, o, shape, pad)).sum(1) for o in offsets], dim=1)
+    if scores.dtype in (torch.float16, torch.bfloat16):
+        scores = scores.float()
     positions = torch.tensor(offsets, device=scores.device, dtype=scores.dtype)
-    return torch.einsum("bkdhw,ki->bidhw", scores.softmax(dim=1), positions)
+    # Under autocast the product would be a flow in half precision, and doubled at every level from there.
+    with torch.autocast(scores.device.type, enabled=False):
+        return torch.einsum("bkdhw,ki->bidhw", scores.softmax(dim=1), positions)
 
 
 def _match_in_tiles(padded, fixed, offsets):

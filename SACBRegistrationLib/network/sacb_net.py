@@ -176,7 +176,8 @@ class SACBNet(nn.Module):
             flow = upsample(subflows[level] if flow is None else compose(flow, subflows[level]))
         incoming[1] = flow
         warped = [warp(moving_features.pop(1), flow)]
-        delta = self.final([fixed_features.pop(1)], warped, together=self.training)
+        # Where a voxel is sampled is no half-precision number, whatever the convolutions compute in.
+        delta = self.final([fixed_features.pop(1)], warped, together=self.training).to(flow.dtype)
         return SACBNetResult(compose(flow, delta), subflows, incoming, used)
 
     def _encode(self, fixed: torch.Tensor, moving: torch.Tensor) -> tuple[dict, dict]:
