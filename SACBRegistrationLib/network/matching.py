@@ -52,9 +52,10 @@ def match(moving: torch.Tensor, fixed: torch.Tensor, window: int = 3) -> torch.T
     if not torch.is_grad_enabled():
         flows = [_match_in_tiles(m, f, offsets) for m, f in zip(padded, fixed, strict=True)]
         return flows[0][None] if len(flows) == 1 else torch.stack(flows)
+    if fixed.dtype in (torch.float16, torch.bfloat16):
+        # Scores of some tens, of which the softmax needs the differences.
+        padded, fixed = padded.float(), fixed.float()
     scores = torch.stack([(fixed * shifted(padded, o, shape, pad)).sum(1) for o in offsets], dim=1)
-    if scores.dtype in (torch.float16, torch.bfloat16):
-        scores = scores.float()
     positions = torch.tensor(offsets, device=scores.device, dtype=scores.dtype)
     # Under autocast the product would be a flow in half precision, and doubled at every level from there.
     with torch.autocast(scores.device.type, enabled=False):

@@ -85,12 +85,12 @@ class VolumeReader:
         most_bytes: int = 2**32,
     ) -> None:
         self._preset, self._alignment, self._most_bytes = preset, alignment, most_bytes
+        self._kept: OrderedDict[Subject, Volume] = OrderedDict()
+        self._transforms: dict[Subject, sitk.Transform] = {}
+        self._lock, self._reading = threading.Lock(), threading.Lock()
         self._reference_subject = reference
         self._reference = self._scan(reference)
         self.grid = self._place(self._reference.image, spacing, extent)
-        self._kept: OrderedDict[Subject, Volume] = OrderedDict()
-        self._transforms: dict[Subject, sitk.Transform] = {}
-        self._lock = threading.Lock()
 
     def read(self, subject: Subject) -> Volume:
         """Returns a scan on the grid; from any thread.
@@ -137,10 +137,12 @@ class VolumeReader:
                     f"The pickle {subject.image} holds its labels itself; leave the other file out."
                 )
             return _Scan(array_to_image(image, grid), own)
-        image = sitk.Cast(read_volume(subject.image, _ROLE), sitk.sitkFloat32)
-        if subject.labels is None:
+        # What ITK's readers print is caught from the process's standard error: one thread at a time.
+        with self._reading:
+            image = sitk.Cast(read_volume(subject.image, _ROLE), sitk.sitkFloat32)
+            labels = None if subject.labels is None else read_labels(subject.labels, _ROLE)
+        if labels is None:
             return _Scan(image, None)
-        labels = read_labels(subject.labels, _ROLE)
         _check_same_grid(subject, image, labels)
         return _Scan(image, labels)
 

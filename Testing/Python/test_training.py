@@ -184,22 +184,6 @@ def test_the_time_budget_ends_the_run(settings, data, tmp_path):
     assert load_checkpoint(outcome.weights).info["steps"] == 1
 
 
-def test_mixed_precision_trains(settings, data, tmp_path, monkeypatch):
-    # A GPU is asked for by the command; what is computed is the same on a CPU.
-    monkeypatch.setattr(
-        "SACBRegistrationLib.training.launch.check_precision",
-        lambda name, device: __import__("SACBRegistrationLib.network.precision").network.precision.Precision(
-            name
-        ),
-    )
-    devices = Devices("cpu", precision="bfloat16")
-    changed = replace(settings, output=tmp_path, steps=2, devices=devices)
-    train(changed, replace(data, validation=()))
-    rows, exact = _rows(tmp_path / "metrics.csv"), _rows(settings.output / "metrics.csv")
-    losses = [[float(row["loss"]) for row in each[:2]] for each in (rows, exact)]
-    assert losses[0] == pytest.approx(losses[1], abs=0.02) and losses[0] != losses[1]
-
-
 def test_a_diverged_run_stops_and_keeps_no_broken_weights(settings, data, tmp_path, monkeypatch):
     monkeypatch.setattr("SACBRegistrationLib.training.train._MOST_BAD_STEPS", 3)
     changes = {"steps": 100, "learning_rate": float("inf")}
