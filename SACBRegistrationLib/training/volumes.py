@@ -87,6 +87,7 @@ class VolumeReader:
         self._preset, self._alignment, self._most_bytes = preset, alignment, most_bytes
         self._kept: OrderedDict[Subject, Volume] = OrderedDict()
         self._transforms: dict[Subject, sitk.Transform] = {}
+        self._busy: dict[Subject, threading.Lock] = {}
         self._lock, self._reading = threading.Lock(), threading.Lock()
         self._reference_subject = reference
         self._reference = self._scan(reference)
@@ -99,14 +100,20 @@ class VolumeReader:
             UserError: When a file cannot be read, or image and labels, or two pickles, differ in shape.
         """
         with self._lock:
-            if subject in self._kept:
-                self._kept.move_to_end(subject)
-                return self._kept[subject]
-        volume = self._read(subject)
-        with self._lock:
-            self._kept[subject] = volume
-            while sum(each.bytes for each in self._kept.values()) > self._most_bytes and len(self._kept) > 1:
-                self._kept.popitem(last=False)
+            own = self._busy.setdefault(subject, threading.Lock())
+        # A second thread that wants the scan waits for the first instead of reading it again.
+        with own:
+            with self._lock:
+                if subject in self._kept:
+                    self._kept.move_to_end(subject)
+                    return self._kept[subject]
+            volume = self._read(subject)
+            with self._lock:
+                self._kept[subject] = volume
+                while (
+                    sum(each.bytes for each in self._kept.values()) > self._most_bytes and len(self._kept) > 1
+                ):
+                    self._kept.popitem(last=False)
         return volume
 
     def _read(self, subject: Subject) -> Volume:

@@ -191,6 +191,12 @@ def test_as_many_scans_are_kept_as_memory_allows(preset, folder):
     assert again is not volumes[0] and torch.equal(again.image, volumes[0].image)
 
 
+def test_a_scan_that_two_threads_want_is_read_once(preset, folder):
+    reader = VolumeReader(preset, Subject(folder / "a.nii.gz"), SPACING, EXTENT)
+    found = list(prefetched(lambda n: reader.read(Subject(folder / "b.nii.gz")), range(4), 4))
+    assert all(volume is found[0] for volume in found)
+
+
 @pytest.mark.parametrize(
     ("split", "settings", "message"),
     [

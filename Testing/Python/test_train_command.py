@@ -35,6 +35,9 @@ def folder(tmp_path_factory):
     write_csv(folder / "split.csv", PARTS)
     write_csv(folder / "bare.csv", PARTS, labelled=False)
     write_csv(folder / "only.csv", {"a": "train", "b": "train"})
+    preset = json.loads((REPOSITORY / "Resources" / "Presets" / "ixi.json").read_text(encoding="utf-8"))
+    small = {"name": "small", "size": [32, 32, 32], "spacing": SPACING, "weights": None}
+    (folder / "small.json").write_text(json.dumps({**preset, **small}), encoding="utf-8")
     for name, part in (("a", "Train"), ("b", "Train"), ("c", "Val"), ("d", "Val"), ("atlas", ".")):
         write_pickle(folder / "published" / part / f"{name}.pkl", arrays(name))
     return folder
@@ -69,21 +72,26 @@ def test_the_papers_settings_are_the_defaults(folder):
 
 def test_published_pickles_train_and_the_checkpoint_registers(folder, tmp_path, capsys):
     output = tmp_path / "out"
-    data = ("--data", folder / "published")
-    assert main(["train", *map(str, data), "-o", str(output), *SMALL, "--epochs", "1"]) == 0
+    preset = ["--preset", str(folder / "small.json")]
+    data = ["--data", str(folder / "published"), "--device", "cpu", "--threads", "1"]
+    assert main(["train", *preset, *data, "-o", str(output), "--epochs", "1"]) == 0
     assert f"The weights lie in {output / 'weights.pt'}" in capsys.readouterr().out
     # An epoch of two pairs (atlas to subject), with a validation at its end.
     assert [row["step"] for row in rows(output / "metrics.csv")] == ["1", "2"]
     assert [row["step"] for row in rows(output / "validation.csv")] == ["2"]
     info = load_checkpoint(output / "weights.pt").info
-    assert info["preset"] == "ixi" and info["spacing_mm"] == [SPACING, SPACING]
+    assert info["preset"] == "small" and info["spacing_mm"] == [SPACING, SPACING]
+    # The labels lay in the same place as the images, and two heads are no one head.
+    assert 0.2 < float(rows(output / "validation.csv")[0]["dice_before"]) < 0.95
     pair = [str(folder / f"{name}.nii.gz") for name in ("c", "d")]
     result = tmp_path / "result"
     options = ["--weights", str(output / "weights.pt"), "--refine", "0", "--device", "cpu"]
-    assert main(["register", *pair, "-o", str(result), *options]) == 0
+    assert main(["register", *pair, "-o", str(result), *preset, *options]) == 0
     field = sitk.ReadImage(str(result / "transform.nrrd"))
     assert field.GetNumberOfComponentsPerPixel() == 3
-    assert json.loads((result / "report.json").read_text())["network"]
+    report = json.loads((result / "report.json").read_text(encoding="utf-8"))
+    assert report["settings"]["weights"].endswith("weights.pt")
+    assert report["network_grid"]["spacing_mm"] == [SPACING] * 3
 
 
 def test_a_killed_run_goes_on_from_its_state(folder, tmp_path):

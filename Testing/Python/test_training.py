@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import signal
 from dataclasses import replace
 
@@ -16,7 +15,9 @@ from SACBRegistrationLib.network import load_checkpoint
 from SACBRegistrationLib.progress import Progress
 from SACBRegistrationLib.training.metrics import MetricsTable
 from SACBRegistrationLib.training.pairs import SynthesisedPairs, TrainingData, TrainingGrid
+from SACBRegistrationLib.training.schedule import Schedule
 from SACBRegistrationLib.training.settings import Devices, TrainingSettings
+from SACBRegistrationLib.training.state import TrainingProgress
 from SACBRegistrationLib.training.synthesis import PairSynthesizer, SynthesisSettings
 from SACBRegistrationLib.training.train import train
 
@@ -143,7 +144,8 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(straight, setting
 def test_a_run_stopped_while_it_validated_validates_when_resumed(settings, data, tmp_path):
     class Pairs(list):
         def __getitem__(self, index):
-            os.kill(os.getpid(), signal.SIGINT) if self.hit else None
+            if self.hit:
+                signal.raise_signal(signal.SIGINT)
             return super().__getitem__(index)
 
     pairs = Pairs(data.validation)
@@ -156,10 +158,9 @@ def test_a_run_stopped_while_it_validated_validates_when_resumed(settings, data,
     assert [int(row["step"]) for row in _rows(tmp_path / "validation.csv")] == [2]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals to the own process end it on Windows")
 def test_the_terminate_signal_ends_the_run_with_everything_saved(settings, data, tmp_path):
     def terminate(fraction, stage):
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
 
     former = signal.getsignal(signal.SIGTERM)
     outcome = train(replace(settings, output=tmp_path, steps=50), data, Progress(callback=terminate))
@@ -182,6 +183,22 @@ def test_the_time_budget_ends_the_run(settings, data, tmp_path):
     outcome = train(replace(settings, output=tmp_path, **changes), replace(data, validation=()))
     # Without validation the last checkpoint is the one that is kept.
     assert load_checkpoint(outcome.weights).info["steps"] == 1
+
+
+def test_the_rate_falls_from_epoch_to_epoch_as_published():
+    schedule = Schedule(epochs=3, steps=None, minutes=None, epoch_length=10)
+    at = [TrainingProgress(step=n, samples=n) for n in range(31)]
+    assert [schedule.decay(at[n]) for n in (0, 9)] == [1, 1]
+    assert schedule.decay(at[10]) == schedule.decay(at[19]) == pytest.approx((2 / 3) ** 0.9)
+    assert schedule.decay(at[29]) == pytest.approx((1 / 3) ** 0.9)
+    assert schedule.fraction(at[15]) == 0.5 and schedule.fraction(at[30]) == 1
+    assert [n for n in range(1, 31) if schedule.epoch_ended(at[n], 1)] == [10, 20, 30]
+    # Four devices take four pairs a step, and the epoch ends within one.
+    assert [n for n in range(4, 31, 4) if schedule.epoch_ended(TrainingProgress(samples=n), 4)] == [12, 20]
+    # A time budget that is used up earlier ends it.
+    short = replace(schedule, minutes=2.0)
+    assert short.fraction(TrainingProgress(samples=3, elapsed=60.0)) == 0.5
+    assert short.decay(TrainingProgress(samples=3, elapsed=120.0)) == 0
 
 
 def test_a_diverged_run_stops_and_keeps_no_broken_weights(settings, data, tmp_path, monkeypatch):
