@@ -10,6 +10,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/benchmark/run.py
   SACBRegistrationLib/benchmark/table.py
   SACBRegistrationLib/cli/__init__.py
+  SACBRegistrationLib/cli/ablate_command.py
   SACBRegistrationLib/cli/benchmark_command.py
   SACBRegistrationLib/cli/compare_command.py
   SACBRegistrationLib/cli/convert_command.py
@@ -21,6 +22,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/cli/progress_bar.py
   SACBRegistrationLib/cli/register_command.py
   SACBRegistrationLib/cli/train_command.py
+  SACBRegistrationLib/cli/train_options.py
   SACBRegistrationLib/comparison/__init__.py
   SACBRegistrationLib/comparison/methods.py
   SACBRegistrationLib/comparison/ours.py
@@ -181,19 +183,34 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/training/abdomen_synthesis.py
   SACBRegistrationLib/training/abdomen_variation.py
   SACBRegistrationLib/training/abdomen_volume.py
+  SACBRegistrationLib/training/ablation.py
+  SACBRegistrationLib/training/ablation_table.py
   SACBRegistrationLib/training/appearance.py
+  SACBRegistrationLib/training/checkpoints.py
   SACBRegistrationLib/training/common_pose.py
   SACBRegistrationLib/training/deformation.py
   SACBRegistrationLib/training/label_classes.py
   SACBRegistrationLib/training/label_maps.py
   SACBRegistrationLib/training/label_volume.py
+  SACBRegistrationLib/training/launch.py
   SACBRegistrationLib/training/losses.py
   SACBRegistrationLib/training/metrics.py
+  SACBRegistrationLib/training/pairs.py
+  SACBRegistrationLib/training/prefetch.py
+  SACBRegistrationLib/training/published_pickle.py
+  SACBRegistrationLib/training/record.py
+  SACBRegistrationLib/training/recorded.py
+  SACBRegistrationLib/training/schedule.py
   SACBRegistrationLib/training/settings.py
+  SACBRegistrationLib/training/split.py
   SACBRegistrationLib/training/state.py
+  SACBRegistrationLib/training/step.py
+  SACBRegistrationLib/training/stopping.py
   SACBRegistrationLib/training/synthesis.py
   SACBRegistrationLib/training/synthesizers.py
   SACBRegistrationLib/training/train.py
+  SACBRegistrationLib/training/validation.py
+  SACBRegistrationLib/training/volumes.py
   SACBRegistrationLib/ui/__init__.py
   SACBRegistrationLib/ui/choices.py
   SACBRegistrationLib/ui/connectors.py

@@ -7,6 +7,7 @@ import sys
 
 from SACBRegistrationLib import __version__
 from SACBRegistrationLib.cli import (
+    ablate_command,
     benchmark_command,
     compare_command,
     convert_command,
@@ -28,7 +29,8 @@ _COMMANDS = {
     "compare": (compare_command, "run other registration programs on the same pairs, in the same run"),
     "evaluate": (evaluate_command, "register and measure a list of pairs as the paper does"),
     "presets": (presets_command, "list the presets"),
-    "train": (train_command, "train a network on images synthesised from label maps"),
+    "train": (train_command, "train a network on scans, or on images synthesised from label maps"),
+    "ablate": (ablate_command, "train and tabulate the networks of one of the paper's ablations"),
     "convert-weights": (convert_command, "turn a checkpoint of SACB-Net's authors into ours"),
 }
 

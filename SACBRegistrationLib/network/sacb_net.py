@@ -199,7 +199,9 @@ class SACBNet(nn.Module):
             del warped
             return final_displacement(self.final.refine, self.final.estimate, features, flow, self.slabs)
         sampled = [warp(moving.pop(1), flow)]
-        return compose(flow, self.final([fixed.pop(1)], sampled, together=self.training))
+        # Where a voxel is sampled is no half-precision number, whatever the convolutions compute in.
+        delta = self.final([fixed.pop(1)], sampled, together=self.training).to(flow.dtype)
+        return compose(flow, delta)
 
     def _encode(self, fixed: torch.Tensor, moving: torch.Tensor) -> tuple[dict, dict]:
         if self._in_slabs():

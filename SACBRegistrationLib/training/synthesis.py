@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from SACBRegistrationLib.training import appearance, deformation
 from SACBRegistrationLib.training.label_maps import LabelMap, read_label_maps
 from SACBRegistrationLib.training.label_volume import after, sample_head
+from SACBRegistrationLib.training.pairs import TrainingPair
 
 STRIDE = 16
 """Every side of a training grid is a multiple of this, as the network asks for."""
@@ -36,30 +36,6 @@ class SynthesisSettings:
     same_head_share: float = 0.1
     same_tool_share: float = 0.8
     deformation: float = 1.0
-
-
-@dataclass(frozen=True)
-class TrainingPair:
-    """One training pair; every tensor is on the same grid, D, H, W in the preset's axis order.
-
-    Attributes:
-        moving: [1, 1, D, H, W] in [0, 1].
-        fixed: [1, 1, D, H, W] in [0, 1].
-        moving_labels: Share of every voxel that each merged structure fills, [1, structures, D, H, W].
-        fixed_labels: The same of the fixed head.
-        spacing: Voxel size, mm.
-    """
-
-    moving: torch.Tensor
-    fixed: torch.Tensor
-    moving_labels: torch.Tensor
-    fixed_labels: torch.Tensor
-    spacing: float
-
-    def to(self, device: torch.device) -> "TrainingPair":
-        """Returns the pair on another device."""
-        tensors = (self.moving, self.fixed, self.moving_labels, self.fixed_labels)
-        return TrainingPair(*(tensor.to(device) for tensor in tensors), self.spacing)
 
 
 def grid_size(extent: Sequence[float], spacing: float) -> tuple[int, int, int]:

@@ -2,25 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from SACBRegistrationLib.training.abdomen_synthesis import AbdomenSettings, AbdomenSynthesizer
-from SACBRegistrationLib.training.synthesis import PairSynthesizer, SynthesisSettings, TrainingPair
+from SACBRegistrationLib.training.pairs import Synthesizer
+from SACBRegistrationLib.training.synthesis import PairSynthesizer, SynthesisSettings
 
 ABDOMEN_PRESETS = ("abdomen-ct",)
 """Presets trained on synthetic abdomens; all others are trained on synthetic heads."""
-
-
-class Synthesizer(Protocol):
-    """Makes any number of training pairs; the same seed and step give the same pair."""
-
-    def pair(self, seed: int, step: int, spacing: float) -> TrainingPair:
-        """Returns the pair of one training step; spacing in mm."""
-        ...
-
-    def validation_pairs(self, number: int, seed: int, spacing: float) -> list[TrainingPair]:
-        """Returns pairs on the smallest grid that depend on nothing but the arguments; spacing in mm."""
-        ...
 
 
 def synthesizer_for(

@@ -1,233 +1,291 @@
-"""The training loop: synthesised pairs, the loss of the paper with soft Dice, Adam, a time budget."""
+"""Training a network: the loop around steps, validations and checkpoints."""
 
+from __future__ import annotations
+
+import json
 import logging
-import signal
-import threading
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from itertools import count
 from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
-from SACBRegistrationLib import __version__
 from SACBRegistrationLib.errors import UserError
-from SACBRegistrationLib.network import SACBNet, load_checkpoint, save_checkpoint
-from SACBRegistrationLib.network.flow import warp
+from SACBRegistrationLib.network import SACBNet, load_checkpoint
+from SACBRegistrationLib.network.precision import Precision, using_precision
 from SACBRegistrationLib.progress import Progress
-from SACBRegistrationLib.training.losses import diffusion, folding_percent, local_ncc, soft_dice
-from SACBRegistrationLib.training.metrics import MetricsTable
+from SACBRegistrationLib.training.checkpoints import TrainingFiles
+from SACBRegistrationLib.training.launch import start_devices, stop_other_processes
+from SACBRegistrationLib.training.pairs import TrainingData, TrainingPair
+from SACBRegistrationLib.training.prefetch import prefetched
+from SACBRegistrationLib.training.record import TrainingRecord
+from SACBRegistrationLib.training.schedule import Schedule
 from SACBRegistrationLib.training.settings import TrainingSettings
-from SACBRegistrationLib.training.state import TrainingProgress, load_state, save_state
-from SACBRegistrationLib.training.synthesis import SynthesisSettings, TrainingPair
-from SACBRegistrationLib.training.synthesizers import Synthesizer, synthesizer_for, validation_maps_for
+from SACBRegistrationLib.training.state import STATE_FILE, TrainingProgress
+from SACBRegistrationLib.training.step import DisplacementNetwork, take_step
+from SACBRegistrationLib.training.stopping import stop_signals
+from SACBRegistrationLib.training.validation import validate
 
-CHECKPOINT_FILE = "weights.pt"
-METRICS = ("step", "elapsed", "loss", "ncc", "diffusion", "dice", "folding_percent", "rate", "spacing")
-VALIDATION = ("step", "elapsed", "dice_before", "dice_after", "folding_percent")
-_SAVE_SECONDS = 60.0
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+SETTINGS_FILE = "settings.json"
+
+# With a step after it, a kill loses a minute at most.
+_SAVE_SECONDS = 45.0
 _MOST_BAD_STEPS = 20
-_LARGEST_GRADIENT = 5.0
-_VALIDATION_SEED = 1_000_003
 
 logger = logging.getLogger(__name__)
 
 
-def train(settings: TrainingSettings, progress: Progress = Progress()) -> Path:
-    """Trains until the steps or minutes are used up, the progress is cancelled, or a signal ends it.
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """How a training ended.
+
+    Attributes:
+        weights: The best checkpoint; beside it lie last.pt, state.pt, the tables and TensorBoard's events.
+        progress: How far it came.
+        finished: Whether it came to its end; False when it was stopped and can be resumed.
+    """
+
+    weights: Path
+    progress: TrainingProgress
+    finished: bool
+
+
+def train(
+    settings: TrainingSettings,
+    data: TrainingData,
+    progress: Progress = Progress(),
+    fabric: Fabric | None = None,
+) -> TrainingOutcome:
+    """Trains until the epochs, steps or minutes are used up, the progress is cancelled, or a signal ends it.
 
     The loss is squared local NCC + diffusion_weight * diffusion + dice_weight * (1 - soft Dice); Adam, one
-    pair a step, polynomial decay. SIGINT and SIGTERM end the run after the step with everything saved.
+    pair a step on every device, polynomial decay. SIGINT and SIGTERM end the run after the step with
+    everything saved. The same seed gives the same pairs in the same order, resumed or not, whatever the
+    number of workers.
 
     Args:
-        settings: What to train on, and how.
+        settings: How to train.
+        data: What to train on.
         progress: Receives the fraction done after every step; a set cancel event ends the run after the step.
+        fabric: Launched already; None launches it.
 
     Returns:
-        The checkpoint; beside it lie the resumable state, metrics.csv and validation.csv.
+        The outcome.
 
     Raises:
-        UserError: When a file cannot be read or written, the settings make no sense, or the loss stays
-            without a finite value.
+        UserError: When a file cannot be read or written, the settings make no sense, a package is missing, or
+            the loss stays without a finite value.
     """
-    _check(settings)
-    try:
-        settings.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"The folder {settings.output} cannot be written; choose another.") from error
+    check_training(settings, data)
+    network = _new_network(settings)
+    fabric = start_devices(settings.devices) if fabric is None else fabric
+    if fabric.is_global_zero:
+        _prepare_folder(settings)
     if settings.threads:
         torch.set_num_threads(settings.threads)
+    model = DisplacementNetwork(network)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    model, distributed = fabric.setup(model, optimizer)
+    scaler = getattr(fabric.strategy.precision, "scaler", None)
+    files = TrainingFiles(settings, data, network, optimizer, scaler)
+    done = files.load() if settings.resume else TrainingProgress()
+    # torch's own default rounds convolutions to TF32, which float32 must not do.
+    tf32 = settings.devices.precision == Precision.TF32.value
+    rounding = using_precision(Precision.TF32 if tf32 else Precision.FLOAT32, fabric.device)
+    with stop_signals() as signalled, rounding:
+        run = _Run(settings, data, fabric, network, model, distributed, files, done, progress, signalled)
+        try:
+            finished = run.go()
+        except BaseException:
+            # They would wait for this process for as long as the network library lets them.
+            stop_other_processes(fabric)
+            raise
+    return TrainingOutcome(files.best, run.done, finished)
+
+
+def check_training(settings: TrainingSettings, data: TrainingData) -> None:
+    """Checks that a training can begin; see `train` for the errors."""
+    ends = (settings.epochs, settings.steps, settings.minutes)
+    if all(end is None for end in ends):
+        raise UserError("Training needs an end; give a number of epochs, steps or minutes.")
+    if any(end is not None and not end > 0 for end in ends):
+        raise UserError("Epochs, steps and minutes must be above 0; correct them.")
+    if settings.epochs is not None and data.training.epoch_length is None and settings.epochs:
+        raise UserError("Synthesised pairs never repeat and have no epochs; give --steps or --minutes.")
+    if settings.workers < 1 or (settings.validate_every is not None and settings.validate_every < 1):
+        raise UserError("Workers and the steps between validations must be 1 at least; correct them.")
+    low, high = data.grid.spacing
+    if not 0 < low <= high:
+        raise UserError(f"A spacing of {low} to {high} mm is no range; give positive numbers, lowest first.")
+    if not settings.resume and (settings.output / STATE_FILE).exists():
+        raise UserError(
+            f"The folder {settings.output} holds a training already; give --resume to go on with it, or "
+            "another folder."
+        )
+
+
+def _new_network(settings: TrainingSettings) -> SACBNet:
     torch.manual_seed(settings.seed)
     if settings.start_from:
         network = load_checkpoint(settings.start_from)
         network.clusters = settings.clusters
-    else:
-        network = SACBNet(settings.clusters, settings.feature_mean)
-        # A full-resolution flow that starts near zero leaves the first steps to the pyramid.
-        torch.nn.init.normal_(network.final.estimate[2].weight, std=1e-5)
-        torch.nn.init.zeros_(network.final.estimate[2].bias)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network.to(device)
-    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-    done = load_state(settings.output, network, optimizer) if settings.resume else TrainingProgress()
-    synthesis = SynthesisSettings(
-        extent=settings.extent,
-        largest_extent=settings.largest_extent,
-        deformation=settings.deformation,
-        t1_share=settings.t1_share,
-    )
-    pairs = synthesizer_for(settings.preset, settings.label_maps, settings.axes, synthesis)
-    held_out = _validation_pairs(settings, synthesis)
-    with _stop_signals() as stopped:
-        done = _run(settings, network, optimizer, pairs, held_out, done, progress, stopped)
-    return _save(settings, network, optimizer, done)
-
-
-def _check(settings: TrainingSettings) -> None:
-    if settings.steps is None and settings.minutes is None:
-        raise UserError("Training needs an end; give a number of steps or of minutes.")
-    low, high = settings.spacing
-    if not 0 < low <= high:
-        raise UserError(f"A spacing of {low} to {high} mm is no range; give positive numbers, lowest first.")
-    shared = sorted(set(settings.label_maps) & set(settings.validation_maps))
-    if shared:
-        raise UserError(f"The label map {shared[0]} is for training and validation; use it for one only.")
-
-
-def _run(settings, network, optimizer, pairs, held_out, done, progress, stopped) -> TrainingProgress:
-    device = next(network.parameters()).device
-    begun = saved = time.monotonic()
-    before, bad = done.elapsed, 0
-    metrics = MetricsTable(settings.output / "metrics.csv", METRICS, done.step)
-    validation = MetricsTable(settings.output / "validation.csv", VALIDATION, done.step)
-    with ThreadPoolExecutor(1) as ahead:
-        upcoming = ahead.submit(_pair, pairs, settings, done.step)
-        while (fraction := _fraction(settings, done)) < 1 and not _should_stop(progress, stopped):
-            pair = upcoming.result()
-            upcoming = ahead.submit(_pair, pairs, settings, done.step + 1)
-            rate = settings.learning_rate * (1 - fraction) ** 0.9
-            terms = _step(network, optimizer, pair, settings, rate, done.step, device)
-            bad = 0 if terms is not None else bad + 1
-            if bad >= _MOST_BAD_STEPS:
-                raise UserError("The training loss has no finite value any more; lower the learning rate.")
-            done = replace(done, step=done.step + 1, elapsed=before + time.monotonic() - begun)
-            if terms is not None:
-                row = (done.step, round(done.elapsed, 1), *terms, rate, pair.spacing)
-                metrics.add(row)
-            if held_out and done.step % settings.validate_every == 0:
-                scores = validate(network, held_out)
-                row = (done.step, round(done.elapsed, 1), *scores)
-                validation.add(row)
-                logger.info("step %d: Dice %.4f to %.4f, folding %.3f %%", done.step, *scores)
-                done = replace(done, best_dice=max(done.best_dice, scores[1]))
-            if time.monotonic() - saved > _SAVE_SECONDS:
-                _save(settings, network, optimizer, done)
-                saved = time.monotonic()
-            if progress.callback is not None:
-                progress.callback(_fraction(settings, done), f"step {done.step}")
-    return done
-
-
-def _step(network, optimizer, pair: TrainingPair, settings, rate, step, device):
-    """Takes one step; returns its terms in the order of METRICS, or None where they are not finite."""
-    network.train()
-    network.kmeans = replace(network.kmeans, seed=settings.seed + step, max_steps=15, sample=8000)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    moving, fixed = pair.moving.to(device), pair.fixed.to(device)
-    displacement = network(moving, fixed).displacement
-    ncc = local_ncc(warp(moving, displacement), fixed)
-    smoothness = diffusion(displacement)
-    dice = ncc.new_zeros(())
-    if settings.dice_weight:
-        dice = soft_dice(warp(pair.moving_labels.to(device), displacement), pair.fixed_labels.to(device))
-    loss = ncc + settings.diffusion_weight * smoothness + settings.dice_weight * (1 - dice)
-    optimizer.zero_grad()
-    loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
-    if not bool(torch.isfinite(loss)) or not bool(torch.isfinite(norm)):
-        logger.warning("step %d has no finite loss or gradient and is skipped", step)
-        return None
-    optimizer.step()
-    terms = (loss, ncc, smoothness, dice, folding_percent(displacement.detach()))
-    return tuple(round(float(term.detach()), 6) for term in terms)
-
-
-@torch.no_grad()
-def validate(network: SACBNet, pairs: list[TrainingPair]) -> tuple[float, float, float]:
-    """Returns mean soft Dice before, after, and the percentage of folded voxels, over the pairs."""
-    network.eval()
-    device = next(network.parameters()).device
-    scores = []
-    for pair in pairs:
-        displacement = network(pair.moving.to(device), pair.fixed.to(device)).displacement
-        labels, target = pair.moving_labels.to(device), pair.fixed_labels.to(device)
-        after = soft_dice(warp(labels, displacement), target)
-        scores.append([float(soft_dice(labels, target)), float(after), float(folding_percent(displacement))])
-    return tuple(np.mean(scores, axis=0).round(5).tolist())
-
-
-def _pair(pairs: Synthesizer, settings: TrainingSettings, step: int) -> TrainingPair:
-    low, high = settings.spacing
-    spacing = float(np.random.default_rng((settings.seed, step, 1)).uniform(low, high))
-    return pairs.pair(settings.seed, step, spacing)
-
-
-def _validation_pairs(settings: TrainingSettings, synthesis: SynthesisSettings) -> list[TrainingPair]:
-    maps = validation_maps_for(settings.preset, settings.label_maps, settings.validation_maps)
-    if not maps:
-        return []
-    synthesizer = synthesizer_for(settings.preset, maps, settings.axes, synthesis)
-    return synthesizer.validation_pairs(settings.validation_pairs, _VALIDATION_SEED, settings.spacing[0])
-
-
-def _fraction(settings: TrainingSettings, done: TrainingProgress) -> float:
-    fractions = [0.0]
-    if settings.steps is not None:
-        fractions.append(done.step / settings.steps)
-    if settings.minutes is not None:
-        fractions.append(done.elapsed / 60 / settings.minutes)
-    return min(max(fractions), 1.0)
-
-
-def _should_stop(progress: Progress, stopped: threading.Event) -> bool:
-    return stopped.is_set() or (progress.cancel is not None and progress.cancel.is_set())
-
-
-def _save(settings, network, optimizer, done: TrainingProgress) -> Path:
-    save_state(settings.output, network, optimizer, done)
-    info = {
-        "preset": settings.preset,
-        "axes": settings.axes,
-        "spacing_mm": list(settings.spacing),
-        "extent_mm": list(settings.extent),
-        "largest_extent_mm": list(settings.largest_extent or settings.extent),
-        "training_data": f"images synthesised from {len(settings.label_maps)} label maps",
-        "licence": "Apache-2.0",
-        "version": __version__,
-        "steps": done.step,
-        "training_minutes": round(done.elapsed / 60, 1),
-        "validation_dice": done.best_dice,
-    }
-    path = settings.output / CHECKPOINT_FILE
-    save_checkpoint(path, network, info)
-    return path
-
-
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """Turns SIGINT and SIGTERM into an event while the block runs, where this is the main thread."""
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-    names = (signal.SIGINT, signal.SIGTERM)
-    former = {name: signal.signal(name, lambda *_: stopped.set()) for name in names}
+        return network
     try:
-        yield stopped
-    finally:
-        for name, handler in former.items():
-            signal.signal(name, handler)
+        network = SACBNet(settings.clusters, settings.feature_mean, settings.sacb_levels)
+    except ValueError as error:
+        raise UserError(f"The network cannot be made so: {error}.") from error
+    # A full-resolution flow that starts near zero leaves the first steps to the pyramid.
+    torch.nn.init.normal_(network.final.estimate[2].weight, std=1e-5)
+    torch.nn.init.zeros_(network.final.estimate[2].bias)
+    return network
+
+
+def _prepare_folder(settings: TrainingSettings) -> None:
+    """Makes the output folder and notes the settings there, for whoever wants to repeat the run."""
+    try:
+        settings.output.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(asdict(settings), indent=1, default=str)
+        (settings.output / SETTINGS_FILE).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"The folder {settings.output} cannot be written; choose another.") from error
+
+
+class _Run:
+    """The loop of one process; what it decides is decided in all processes alike."""
+
+    def __init__(
+        self, settings, data, fabric, network, model, optimizer, files, done, progress, signalled
+    ) -> None:
+        self.settings, self.data, self.fabric = settings, data, fabric
+        self.network, self.model, self.optimizer, self.files = network, model, optimizer, files
+        self.done, self.progress, self.signalled = done, progress, signalled
+        self.schedule = Schedule(
+            settings.epochs, settings.steps, settings.minutes, data.training.epoch_length
+        )
+        self.begun, self.before = monotonic(), done.elapsed
+        self.saved, self.bad = monotonic(), 0
+        self.record: TrainingRecord | None = None
+
+    def go(self) -> bool:
+        """Trains; returns whether the end was reached."""
+        if self.fabric.is_global_zero:
+            self.record = TrainingRecord(self.settings.output, self.done)
+        try:
+            finished = self._loop()
+            if self.record is not None:
+                self.files.save(self.done)
+        finally:
+            if self.record is not None:
+                self.record.close()
+        return finished
+
+    def _loop(self) -> bool:
+        fabric, world = self.fabric, self.fabric.world_size
+        numbers = count(self.done.samples + fabric.global_rank, world)
+        with closing(prefetched(self.data.training.pair, numbers, self.settings.workers)) as pairs:
+            # A run that was killed while it validated begins there again.
+            if self.done.step and self._validation_due() and not self._validate():
+                return False
+            while True:
+                stop = self._agree()
+                if self.schedule.fraction(self.done) >= 1:
+                    return self.done.validated == self.done.step or self._validate()
+                if stop:
+                    return False
+                begun = monotonic()
+                self._step(next(pairs), begun)
+                if self._validation_due() and not self._validate():
+                    return False
+                if monotonic() - self.saved > _SAVE_SECONDS:
+                    self._save()
+                if fabric.is_global_zero and self.progress.callback is not None:
+                    self.progress.callback(self.schedule.fraction(self.done), f"step {self.done.step}")
+
+    def _step(self, pair: TrainingPair, begun: float) -> None:
+        number = self.done.samples + self.fabric.global_rank
+        rate = self.settings.learning_rate * self.schedule.decay(self.done)
+        terms = take_step(self.fabric, self.model, self.optimizer, pair, self.settings, rate, number)
+        self.bad = 0 if terms is not None else self.bad + 1
+        if self.bad >= _MOST_BAD_STEPS:
+            raise UserError("The training loss has no finite value any more; lower the learning rate.")
+        seconds = monotonic() - begun
+        self.done = replace(
+            self.done,
+            step=self.done.step + 1,
+            samples=self.done.samples + self.fabric.world_size,
+            elapsed=self.before + monotonic() - self.begun,
+            step_seconds=self.done.step_seconds + seconds,
+            memory_mib=max(self.done.memory_mib, _memory_mib(self.fabric.device)),
+        )
+        if terms is None:
+            logger.warning("step %d has no finite loss or gradient and is skipped", self.done.step)
+        elif self.record is not None:
+            self.record.add_step(self.done, terms, rate, pair.spacing, seconds)
+
+    def _validation_due(self) -> bool:
+        if not len(self.data.validation) or self.done.validated == self.done.step:
+            return False
+        every = self.settings.validate_every
+        if every is None:
+            return self.schedule.epoch_ended(self.done, self.fabric.world_size)
+        return self.done.step % every == 0
+
+    def _validate(self) -> bool:
+        """Validates and keeps the best checkpoint; returns False when a signal came meanwhile."""
+        if not len(self.data.validation):
+            return True
+        self._save()
+        scores = validate(
+            self.fabric, self.network, self.data.validation, self.settings.workers, self._wants_to_stop
+        )
+        if scores is None:
+            return False
+        best = scores.dice_after > self.done.best_dice
+        self.done = replace(
+            self.done,
+            elapsed=self.before + monotonic() - self.begun,
+            validated=self.done.step,
+            best_dice=scores.dice_after if best else self.done.best_dice,
+            best_step=self.done.step if best else self.done.best_step,
+        )
+        if self.record is not None:
+            self.record.add_validation(self.done, scores)
+            if best:
+                self.files.save_best(self.done)
+            logger.info(
+                "step %d: Dice %.4f to %.4f, folding %.3f %%",
+                self.done.step,
+                scores.dice_before,
+                scores.dice_after,
+                scores.folding_percent,
+            )
+        return True
+
+    def _save(self) -> None:
+        if self.record is not None:
+            self.files.save(self.done)
+        self.saved = monotonic()
+
+    def _wants_to_stop(self) -> bool:
+        cancel = self.progress.cancel
+        return self.signalled.is_set() or (cancel is not None and cancel.is_set())
+
+    def _agree(self) -> bool:
+        """Returns whether any process is to stop, and takes the time from the first one."""
+        if self.fabric.world_size == 1:
+            return self._wants_to_stop()
+        elapsed = self.done.elapsed if self.fabric.is_global_zero else 0.0
+        told = torch.tensor([float(self._wants_to_stop()), elapsed], dtype=torch.float64)
+        stop, elapsed = self.fabric.all_reduce(told, reduce_op="sum").tolist()
+        self.done = replace(self.done, elapsed=elapsed)
+        return stop > 0
+
+
+def _memory_mib(device: torch.device) -> float:
+    return torch.cuda.max_memory_reserved(device) / 2**20 if device.type == "cuda" else 0.0
