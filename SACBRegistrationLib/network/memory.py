@@ -19,7 +19,7 @@ WAYS = tuple(Way)
 
 _SLABS = {
     Way.WHOLE: None,
-    Way.SLABS: SlabSettings(planes=16, keep=True),
+    Way.SLABS: SlabSettings(planes=8, keep=True),
     Way.TIGHT: SlabSettings(planes=8, keep=False),
 }
 
@@ -28,11 +28,11 @@ _SLABS = {
 # Testing/Benchmarks/memory_count.py, with a convolution's input and output once more as its work space where
 # it goes over the whole volume, and a tenth more; not measured yet.
 _PER_VOXEL = {
-    "cpu": {Way.WHOLE: 175, Way.SLABS: 140, Way.TIGHT: 110},
-    "cuda": {Way.WHOLE: 200, Way.SLABS: 130, Way.TIGHT: 105},
+    "cpu": {Way.WHOLE: 121, Way.SLABS: 114, Way.TIGHT: 110},
+    "cuda": {Way.WHOLE: 200, Way.SLABS: 115, Way.TIGHT: 101},
 }
 # What does not grow with the volume: buffers of K-Means and of tiles, on a GPU also the libraries' code.
-_FIXED_BYTES = {"cpu": 60 * 2**20, "cuda": 512 * 2**20}
+_FIXED_BYTES = {"cpu": 115 * 2**20, "cuda": 512 * 2**20}
 # Features take half the memory; flows, sampling grids and the images do not.
 _HALF = 0.8
 

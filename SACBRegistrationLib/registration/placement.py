@@ -19,8 +19,9 @@ logger = logging.getLogger(__name__)
 CPU = torch.device("cpu")
 # The network needs a side above 16 voxels.
 _LEAST_VOXELS = 2 * 16**3
-# Measured at most 330 on the finest grid; what is kept for the gradients is most of it.
-_REFINEMENT_BYTES = 450
+# Per voxel of the refinement's finest grid, measured by Testing/Benchmarks/memory_estimate.py, with a tenth
+# more. Self-similarity holds the slopes of twelve channels.
+_REFINEMENT_BYTES = {"ncc": 360, "mind": 1400}
 _HOW = {
     Way.WHOLE: "as a whole",
     Way.SLABS: "with its full resolution in slabs",
@@ -100,14 +101,25 @@ def most_voxels(budgets: Sequence[Budget], precision: Precision) -> int:
     )
 
 
-def refinement_voxels(device: torch.device, limit: float | None = None) -> int:
+def refinement_memory(voxels: int, similarity: str) -> int:
+    """Returns the peak memory of a refinement, bytes.
+
+    Args:
+        voxels: Of its finest grid.
+        similarity: "ncc" or "mind".
+    """
+    return voxels * _REFINEMENT_BYTES[similarity]
+
+
+def refinement_voxels(device: torch.device, similarity: str, limit: float | None = None) -> int:
     """Returns how many voxels a grid of the refinement may have.
 
     Args:
         device: Where it runs.
+        similarity: "ncc" or "mind".
         limit: Most memory, GB (10^9 bytes), or None.
     """
-    return max(16**3, memory_budget(device, limit) // _REFINEMENT_BYTES)
+    return max(16**3, memory_budget(device, limit) // _REFINEMENT_BYTES[similarity])
 
 
 def make_plan(size: Sequence[int], precision: Precision, budgets: Sequence[Budget]) -> Plan:

@@ -34,7 +34,7 @@ from SACBRegistrationLib.registration.pair import (
     prepare_image,
 )
 from SACBRegistrationLib.registration.placement import memory_budgets, on_device_or_cpu, refinement_voxels
-from SACBRegistrationLib.registration.refinement import Refined, refine
+from SACBRegistrationLib.registration.refinement import Refined, RefinementLevel, refine
 from SACBRegistrationLib.registration.refining import (
     refinement_levels,
     refinement_settings,
@@ -244,10 +244,19 @@ def _refine(
         return None
     axes = preset.axes if output is None else output.grid.axis_codes
     spacings = refinement_spacings(settings, preset, after_network=output is not None)
-    most = refinement_voxels(device, settings.memory_limit)
-    levels = refinement_levels(fixed, moving, aligned.transform, spacings, axes, device, most)
-    initial = None if output is None else (output.displacement, output.grid)
+
+    def levels_for(similarity: str) -> list[RefinementLevel]:
+        most = refinement_voxels(device, similarity, settings.memory_limit)
+        return refinement_levels(fixed, moving, aligned.transform, spacings, axes, device, most)
+
+    expected = "mind" if settings.similarity == "mind" else "ncc"
+    levels = levels_for(expected)
     how = refinement_settings(settings, steps, levels[0])
+    most = refinement_voxels(device, how.similarity, settings.memory_limit)
+    if how.similarity != expected and levels[-1].fixed.numel() > most:
+        # The images have told that they need what takes more memory.
+        levels = levels_for(how.similarity)
+    initial = None if output is None else (output.displacement, output.grid)
     return refine(levels, initial, how, progress.part(0.1, 1.0, progress.stage))
 
 

@@ -1,11 +1,11 @@
-"""Measures the network's peak memory and prints the constants of SACBRegistrationLib/network/memory.py.
+"""Measures the network's peak memory and the refinement's, beside the estimate.
 
     python Testing/Benchmarks/memory_estimate.py [--device cuda] [--precision float16] [--quick]
 
 Every size, number of clusters and way of evaluating runs in a process of its own; the peak is that of the
 whole process on a CPU (above what it held before the network ran) and what PyTorch reserved on a GPU. The
-largest size gives the bytes per voxel, the numbers of clusters what each cluster adds; the table shows how
-far the estimate with the committed constants is from every measurement.
+slope over the sizes gives the bytes per voxel; the table shows how far the estimate with the constants of
+network/memory.py and registration/placement.py is from every measurement.
 """
 
 import argparse
@@ -20,13 +20,14 @@ sys.path.insert(0, str(_ROOT))
 _SIZES = ((96, 96, 112), (128, 144, 160), (160, 192, 224))
 _QUICK_SIZES = ((48, 48, 64), (64, 64, 80), (64, 80, 96))
 _CLUSTERS = (7, 32)
+REFINEMENTS = {"refinement, ncc": "ncc", "refinement, mind": "mind"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="float32")
-    parser.add_argument("--ways", nargs="+", default=["whole", "slabs", "tight"])
+    parser.add_argument("--ways", nargs="+", default=["whole", "slabs", "tight", *REFINEMENTS])
     parser.add_argument("--quick", action="store_true", help="small grids, to see that it runs")
     parser.add_argument("--output", type=Path, help="JSON file to write the measurements to")
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -39,7 +40,11 @@ def main() -> None:
     sizes = _QUICK_SIZES if args.quick else _SIZES
     for way in args.ways:
         # The middle grid tells what a cluster adds.
-        cases = [(size, 7) for size in sizes] + [(sizes[1], n) for n in _CLUSTERS if n != 7]
+        if way in REFINEMENTS:
+            # The largest grid is that of the network alone.
+            cases = [(size, 7) for size in sizes[:2]]
+        else:
+            cases = [(size, 7) for size in sizes] + [(sizes[1], n) for n in _CLUSTERS if n != 7]
         for size, clusters in cases:
             rows.append(_measured(size, clusters, way, args.device, args.precision))
             print(_line(rows[-1]), flush=True)
@@ -59,6 +64,8 @@ def measure(size: list, clusters: int, way: str, device: str, precision: str) ->
 
     torch.manual_seed(0)
     target = torch.device(device)
+    if way in REFINEMENTS:
+        return _measure_refinement(size, REFINEMENTS[way], target)
     network = SACBNet(clusters=clusters).eval().to(target)
     moving, fixed = (_image(size, seed).to(target) for seed in (1, 2))
     network.slabs = slab_settings(Way(way))
@@ -74,6 +81,40 @@ def measure(size: list, clusters: int, way: str, device: str, precision: str) ->
     voxels = size[0] * size[1] * size[2]
     expected = estimate(voxels, Way(way), target.type, Precision(precision))
     return {"peak": peak, "allocated": allocated, "estimate": expected, "voxels": voxels}
+
+
+def _measure_refinement(size: list, similarity: str, device) -> dict:
+    """Returns the same for some refinement steps on one grid."""
+    import torch
+
+    from SACBRegistrationLib.imaging.grid import Grid
+    from SACBRegistrationLib.peak_memory import peak_memory_bytes
+    from SACBRegistrationLib.registration.placement import refinement_memory
+    from SACBRegistrationLib.registration.refinement import RefinementLevel, RefinementSettings, refine
+
+    def level(sides: list) -> RefinementLevel:
+        grid = Grid(
+            tuple(sides), (2.0, 2.0, 2.0), (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+        )
+        images = (_image(sides, seed).to(device) for seed in (1, 2))
+        return RefinementLevel(grid, *images, torch.ones(1, 1, *sides, device=device))
+
+    settings = RefinementSettings(steps=3, similarity=similarity)
+    refine([level([32, 32, 32])], None, settings)
+    finest = level(size)
+    before = _held(device)
+    refine([finest], None, settings)
+    if device.type == "cuda":
+        peak, allocated = torch.cuda.max_memory_reserved(device), torch.cuda.max_memory_allocated(device)
+    else:
+        peak = allocated = peak_memory_bytes() - before
+    voxels = size[0] * size[1] * size[2]
+    return {
+        "peak": peak,
+        "allocated": allocated,
+        "estimate": refinement_memory(voxels, similarity),
+        "voxels": voxels,
+    }
 
 
 def _measured(size: tuple, clusters: int, way: str, device: str, precision: str) -> dict:

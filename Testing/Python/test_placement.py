@@ -1,5 +1,7 @@
 """Where the network runs and how, by the memory that may be taken."""
 
+import sys
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -10,7 +12,7 @@ from SACBRegistrationLib import UserError, register
 from SACBRegistrationLib.network.memory import WAYS, Way, estimate, voxels_within
 from SACBRegistrationLib.network.precision import Precision
 from SACBRegistrationLib.presets import load_preset
-from SACBRegistrationLib.registration import devices, inference, placement
+from SACBRegistrationLib.registration import devices, inference, placement, refining
 from SACBRegistrationLib.registration.placement import (
     Budget,
     first_that_fits,
@@ -103,7 +105,10 @@ def test_a_limit_bounds_every_device(monkeypatch):
     assert [b.memory for b in memory_budgets(GPU, 1.5)] == [int(1.5e9)] * 2
     assert [b.memory for b in memory_budgets(GPU, 100)] == free
     assert [b.device for b in memory_budgets(CPU)] == [CPU]
-    assert placement.refinement_voxels(CPU, 0.45) == int(0.45e9) // placement._REFINEMENT_BYTES
+    for similarity in ("ncc", "mind"):
+        most = placement.refinement_voxels(CPU, similarity, 0.45)
+        assert placement.refinement_memory(most, similarity) <= 0.45e9
+        assert placement.refinement_memory(most + 1, similarity) > 0.45e9
 
 
 @pytest.mark.parametrize("error", [OUT_OF_GPU, RuntimeError("CUDA error: out of memory"), MemoryError()])
@@ -223,6 +228,27 @@ def test_a_run_that_runs_out_of_memory_goes_on(pair, choices, whole, monkeypatch
         "resolution in slabs."
     ]
     assert np.quantile(np.abs(field(found) - field(whole)), 0.99) < 0.05
+
+
+@pytest.mark.parametrize("correlation", [0.0, 1.0])
+def test_a_refinement_that_takes_more_memory_gets_a_coarser_grid(pair, choices, correlation, monkeypatch):
+    class LookedAtError(Exception):
+        pass
+
+    def look(levels, *_):
+        seen.append(levels[-1].fixed.numel())
+        raise LookedAtError
+
+    seen, most = [], 20_000
+    budget = placement.refinement_memory(most, "mind")
+    monkeypatch.setattr(placement, "memory_budget", lambda device, limit: budget)
+    monkeypatch.setattr(refining, "weighted_correlation", lambda level: correlation)
+    monkeypatch.setattr(sys.modules[register.__module__], "refine", look)
+    with pytest.raises(LookedAtError):
+        register(pair.fixed, pair.moving, **{**choices, "weights": "none", "refine": 2})
+    # Without correlation, self-similarity has to serve.
+    assert (seen[0] <= most) is (correlation == 0.0)
+    assert placement.refinement_memory(seen[0], "ncc") <= budget
 
 
 @pytest.mark.parametrize(
