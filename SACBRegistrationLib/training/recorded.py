@@ -98,7 +98,7 @@ def recorded_data(split: Split, preset: Preset, settings: RecordedSettings) -> T
             "--no-validation to keep the last."
         )
     scored = (*split.validation, *split.test) if settings.validated else split.test
-    labelled = (*scored, *(split.training if settings.labels_needed else ()))
+    labelled = (*(split.training if settings.labels_needed else ()), *scored)
     if split.atlas is not None and labelled:
         labelled = (split.atlas, *labelled)
     for subject in labelled:

@@ -10,6 +10,8 @@ from small_heads import small_head
 
 TURNS = {"atlas": 0.0, "a": 0.1, "b": -0.08, "c": 0.06, "d": -0.05}
 EXTENT = (160.0, 160.0, 192.0)
+QUICK_EXTENT = (128.0, 160.0, 192.0)
+"""Half as many voxels at 8 mm, 16x32x32, for trainings whose result does not matter."""
 SPACING = 8.0
 
 

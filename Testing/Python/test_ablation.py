@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from small_scans import EXTENT, SPACING, write_csv, write_scans
+from small_scans import QUICK_EXTENT, SPACING, write_csv, write_scans
 
 from SACBRegistrationLib.cli.main import main
 from SACBRegistrationLib.errors import UserError
@@ -32,7 +32,7 @@ def split(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(split):
-    return recorded_data(read_split(split, None), load_preset("ixi"), RecordedSettings(SPACING, EXTENT))
+    return recorded_data(read_split(split, None), load_preset("ixi"), RecordedSettings(SPACING, QUICK_EXTENT))
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_finished_rows_are_read_and_other_settings_refused(rows, settings, data)
 def test_the_command_prints_and_writes_the_table(rows, settings, split, capsys, monkeypatch):
     monkeypatch.setitem(ABLATIONS, "levels", VARIANTS)
     options = ["--split", str(split), "-o", str(settings.output), "--steps", "2", "--validate-every", "2"]
-    small = ["--spacing", str(SPACING), "--extent", *map(str, EXTENT), "--device", "cpu"]
+    small = ["--spacing", str(SPACING), "--extent", *map(str, QUICK_EXTENT), "--device", "cpu"]
     # lambda is 1 in `settings`, the preset's 3 here.
     assert main(["ablate", "levels", *options, *small]) == 2
     assert "was made with diffusion weight 1.0, not 3.0" in capsys.readouterr().err

@@ -15,7 +15,7 @@ import SimpleITK as sitk
 import torch
 from refusals import shown
 from shared_data import REPOSITORY
-from small_scans import EXTENT, SPACING, arrays, write_csv, write_pickle, write_scans
+from small_scans import QUICK_EXTENT, SPACING, arrays, write_csv, write_pickle, write_scans
 
 from SACBRegistrationLib.cli import train_command
 from SACBRegistrationLib.cli.main import main
@@ -25,7 +25,7 @@ from SACBRegistrationLib.progress import Progress
 from SACBRegistrationLib.training.train import train
 
 PARTS = {"a": "train", "b": "train", "c": "validation", "d": "validation"}
-SMALL = ("--spacing", str(SPACING), "--extent", *map(str, EXTENT), "--device", "cpu", "--threads", "1")
+SMALL = ("--spacing", str(SPACING), "--extent", *map(str, QUICK_EXTENT), "--device", "cpu", "--threads", "1")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
     write_csv(folder / "bare.csv", PARTS, labelled=False)
     write_csv(folder / "only.csv", {"a": "train", "b": "train"})
     preset = json.loads((REPOSITORY / "Resources" / "Presets" / "ixi.json").read_text(encoding="utf-8"))
-    small = {"name": "small", "size": [32, 32, 32], "spacing": SPACING, "weights": None}
+    small = {"name": "small", "size": [16, 32, 32], "spacing": SPACING, "weights": None}
     (folder / "small.json").write_text(json.dumps({**preset, **small}), encoding="utf-8")
     for name, part in (("a", "Train"), ("b", "Train"), ("c", "Val"), ("d", "Val"), ("atlas", ".")):
         write_pickle(folder / "published" / part / f"{name}.pkl", arrays(name))
@@ -85,7 +85,16 @@ def test_published_pickles_train_and_the_checkpoint_registers(folder, tmp_path, 
     assert 0.2 < float(rows(output / "validation.csv")[0]["dice_before"]) < 0.95
     pair = [str(folder / f"{name}.nii.gz") for name in ("c", "d")]
     result = tmp_path / "result"
-    options = ["--weights", str(output / "weights.pt"), "--refine", "0", "--device", "cpu"]
+    options = [
+        "--weights",
+        str(output / "weights.pt"),
+        "--refine",
+        "0",
+        "--alignment",
+        "none",
+        "--device",
+        "cpu",
+    ]
     assert main(["register", *pair, "-o", str(result), *preset, *options]) == 0
     field = sitk.ReadImage(str(result / "transform.nrrd"))
     assert field.GetNumberOfComponentsPerPixel() == 3
@@ -129,7 +138,7 @@ def test_a_killed_run_goes_on_from_its_state(folder, tmp_path):
 
 
 def test_two_processes_share_the_pairs_and_their_gradients(folder, tmp_path):
-    options = ("--split", folder / "split.csv", *SMALL, "--learning-rate", 0, "--validate-every", 2)
+    options = ("--split", folder / "split.csv", *SMALL, "--learning-rate", 0, "--validate-every", 100)
     alone, data = settings_of(*options, "--steps", 4, "-o", tmp_path / "alone")
     train(alone, data)
     both = process(*options, "--steps", 2, "--devices", 2, "-o", tmp_path / "both")

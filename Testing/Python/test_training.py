@@ -21,7 +21,7 @@ from SACBRegistrationLib.training.state import TrainingProgress
 from SACBRegistrationLib.training.synthesis import PairSynthesizer, SynthesisSettings
 from SACBRegistrationLib.training.train import train
 
-SPACING, EXTENT = 6.0, (192.0, 192.0, 192.0)
+SPACING, EXTENT = 6.0, (96.0, 192.0, 192.0)
 
 
 class _StopAfter:
