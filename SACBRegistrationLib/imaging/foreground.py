@@ -101,7 +101,8 @@ def _noise_limit(coarse: sitk.Image, painted: sitk.Image, background: float) -> 
         return None
     # The blurred rim of a stripped brain is as dark as air, but thin.
     radius = [round(_RIM / spacing) for spacing in coarse.GetSpacing()]
-    inner = values[sitk.GetArrayViewFromImage(sitk.BinaryErode(candidate, radius)) != 0]
+    eroded = sitk.BinaryErode(candidate, radius)
+    inner = values[sitk.GetArrayViewFromImage(eroded) != 0]
     limit, air = _air_limit(candidates)
     bright = candidates[candidates > limit]
     if limit <= background or not bright.size or not inner.size:

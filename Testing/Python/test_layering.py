@@ -77,6 +77,14 @@ def is_silent(handler: ast.ExceptHandler) -> bool:
 def test_rules_find_what_they_look_for():
     bad = ast.parse("try:\n    f()\nexcept ValueError:\n    ...\n").body[0]
     assert is_silent(bad.handlers[0])
+    texts = {
+        "f(image)": True,
+        "image[::2]": True,
+        "a != 0": True,
+        "image": False,
+        "images[1, 'fixed']": False,
+    }
+    assert {text: is_short_lived(ast.parse(text, mode="eval").body) for text in texts} == texts
     assert len(CORE) > 15 and len(SOURCES) > len(CORE)
 
 
@@ -145,6 +153,21 @@ def test_nothing_runs_code_from_a_file(path):
             assert options.get("weights_only") == "True", f"line {call.lineno}"
         if name in ("np.load", "numpy.load"):
             assert options.get("allow_pickle", "False") == "False", f"line {call.lineno}"
+
+
+def is_short_lived(image: ast.expr) -> bool:
+    """Says whether an image is made on the spot, so that nothing keeps it once the call has returned."""
+    if isinstance(image, ast.Subscript):
+        return any(isinstance(node, ast.Slice) for node in ast.walk(image.slice))
+    return not isinstance(image, ast.Name | ast.Attribute)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_no_view_outlives_its_image(path):
+    # SimpleITK's views do not keep the image: its memory is freed under them.
+    views = [call for name, call in calls(path) if name.split(".")[-1] == "GetArrayViewFromImage"]
+    wrong = [call.lineno for call in views if is_short_lived(call.args[0])]
+    assert not wrong, f"lines {wrong}: use GetArrayFromImage, or give the image a name"
 
 
 def test_importing_the_package_costs_nothing():
