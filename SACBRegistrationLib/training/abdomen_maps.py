@@ -103,7 +103,8 @@ def _scan_of(path: Path, paths: Sequence[Path]) -> Path:
 def _read(path: Path, scan_path: Path, axes: str) -> AbdomenMap:
     labels, scan = _image(path), _image(scan_path)
     grid = Grid.from_image(labels).reoriented(axes)
-    size = tuple(int(np.ceil(n * s / SPACING_MM)) for n, s in zip(grid.size, grid.spacing, strict=True))
+    # No centre lies beyond the outermost centres of the label map: a slice outside would be empty.
+    size = tuple(int((n - 1) * s / SPACING_MM) + 1 for n, s in zip(grid.size, grid.spacing, strict=True))
     grid = Grid(size, (SPACING_MM,) * 3, grid.origin, grid.direction)
     classes = compact(_array(grid.resample(labels, interpolator=sitk.sitkNearestNeighbor)))
     if not (classes == NUMBER["liver"]).any():
@@ -143,8 +144,7 @@ def _filled(classes: np.ndarray, intensities: np.ndarray, path: Path) -> np.ndar
     body = sitk.GetArrayFromImage(sitk.RelabelComponent(parts) == 1)
     if not body.any():
         raise UserError(f"The scan of {path} shows no body; give CT in Hounsfield units.")
-    for k in range(body.shape[2]):
-        body[:, :, k] = sitk.GetArrayFromImage(sitk.BinaryFillhole(sitk.GetImageFromArray(body[:, :, k])))
+    body = _slices_filled(body)
     by_intensity = np.select(
         [intensities < _OUTER_HU, intensities < _FAT_HU, intensities < _BONE_HU],
         [NUMBER["gas"], NUMBER["fat"], NUMBER["soft tissue"]],
@@ -174,10 +174,19 @@ def _eroded(mask: np.ndarray, radius: int) -> np.ndarray:
 
 def _depth(classes: np.ndarray) -> np.ndarray:
     outer = np.isin(classes, [NUMBER[n] for n in ("air", "skin", "fat")])
-    parts = sitk.ConnectedComponent(sitk.GetImageFromArray(_eroded(~outer, 2).astype(np.uint8)))
+    parts = sitk.ConnectedComponent(sitk.GetImageFromArray((~outer).astype(np.uint8)))
     trunk = sitk.RelabelComponent(parts) == 1
-    # Grown and shrunk back, which fills the fat between the organs; a little less, for the erosion.
+    # Grown and shrunk back, which closes the wall around the organs and their fat.
     grown = sitk.SignedMaurerDistanceMap(trunk, squaredDistance=False, useImageSpacing=False) < _CLOSING
-    distance = sitk.SignedMaurerDistanceMap(grown, squaredDistance=False, useImageSpacing=False)
-    depth = (sitk.GetArrayFromImage(distance) + _CLOSING - 2.5) * SPACING_MM
+    filled = _slices_filled(sitk.GetArrayFromImage(grown))
+    distance = sitk.SignedMaurerDistanceMap(
+        sitk.GetImageFromArray(filled), squaredDistance=False, useImageSpacing=False
+    )
+    depth = (sitk.GetArrayFromImage(distance) + _CLOSING) * SPACING_MM
     return np.clip(depth, 0, None).astype(np.float32)
+
+
+def _slices_filled(mask: np.ndarray) -> np.ndarray:
+    """Returns a mask (uint8) whose holes in every axial slice are filled."""
+    planes = [sitk.BinaryFillhole(sitk.GetImageFromArray(mask[:, :, k])) for k in range(mask.shape[2])]
+    return np.stack([sitk.GetArrayFromImage(plane) for plane in planes], axis=2)
