@@ -1,9 +1,9 @@
 """The benchmark's outcome as one table, for a terminal or a Markdown file."""
 
+from SACBRegistrationLib import text_table
 from SACBRegistrationLib.benchmark.program import PUBLISHED
 
 HEADER = ("what", "device", "best s", "median s", "runs", "times faster", "peak MB", "share of memory")
-_TEXT_COLUMNS = 2
 # Stages that took less were not asked for.
 _LEAST_SECONDS = 0.0005
 
@@ -40,23 +40,12 @@ def rows(outcome: dict) -> list[tuple[str, ...]]:
 
 def plain_text(outcome: dict) -> str:
     """Returns the table and its circumstances for a terminal."""
-    lines = [HEADER, *rows(outcome)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
-    text = [
-        "  ".join(
-            cell.ljust(width) if i < _TEXT_COLUMNS else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-    return "\n".join([*text, "", *notes(outcome)])
+    return "\n".join([*text_table.aligned([HEADER, *rows(outcome)]), "", *notes(outcome)])
 
 
 def markdown(outcome: dict) -> str:
     """Returns the same in Markdown."""
-    rule = tuple("---" if i < _TEXT_COLUMNS else "---:" for i in range(len(HEADER)))
-    cells = ["| " + " | ".join(line) + " |" for line in (HEADER, rule, *rows(outcome))]
-    return "\n".join(["  \n".join(notes(outcome)), "", *cells])
+    return "\n".join(["  \n".join(notes(outcome)), "", *text_table.markdown([HEADER, *rows(outcome)])])
 
 
 def notes(outcome: dict) -> list[str]:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from SACBRegistrationLib import text_table
+
 HEADER = (
     "pair", "method", "pairs", "Dice", "own labels", "- greedy", "- SyN", "HD95 mm", "folding %", "seconds",
     "/ greedy", "/ SyN", "process s", "peak MB",
@@ -93,23 +95,15 @@ def notes(outcome: dict) -> list[str]:
 def plain_text(outcome: dict) -> str:
     """Returns the table and its notes for a terminal."""
     lines = _without_empty_columns([HEADER, *rows(outcome)])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = [
-        "  ".join(
-            cell.ljust(width) if i < _TEXT_COLUMNS else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-    return "\n".join([*text, "", *notes(outcome)])
+    return "\n".join([*text_table.aligned(lines, _TEXT_COLUMNS), "", *notes(outcome)])
 
 
 def markdown(outcome: dict) -> str:
     """Returns the same in Markdown."""
     lines = _without_empty_columns([HEADER, *rows(outcome)])
-    rule = tuple("---" if i < _TEXT_COLUMNS else "---:" for i in range(len(lines[0])))
-    cells = ["| " + " | ".join(line) + " |" for line in (lines[0], rule, *lines[1:])]
-    return "\n".join([*cells, "", *(f"- {line}" for line in notes(outcome))])
+    return "\n".join(
+        [*text_table.markdown(lines, _TEXT_COLUMNS), "", *(f"- {line}" for line in notes(outcome))]
+    )
 
 
 def _lines(pair: str, found: Mapping[str, dict]) -> list[tuple[str, ...]]:

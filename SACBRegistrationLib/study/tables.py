@@ -4,6 +4,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from SACBRegistrationLib import text_table
 from SACBRegistrationLib.study.published import PublishedTable
 from SACBRegistrationLib.study.records import MEASURES, STATES, PairRecord
 from SACBRegistrationLib.study.settings import StudySettings
@@ -90,12 +91,12 @@ def markdown(
         table: The paper's table, or None.
     """
     lines = [f"# {title}", ""]
-    lines += [_row(_OWN_COLUMNS), _row(("---", *["---:"] * (len(_OWN_COLUMNS) - 1)))]
-    if table is None:
-        lines += [_row(row) for row in rows]
-    else:
-        lines += [_row((f"**{row[0]}**", *row[1:])) for row in rows]
-        lines += [_row((f"{row[0]} (paper)", *row[1:], "-", "-")) for row in table.rows]
+    if table is not None:
+        rows = [
+            *((f"**{row[0]}**", *row[1:]) for row in rows),
+            *((f"{row[0]} (paper)", *row[1:], "-", "-") for row in table.rows),
+        ]
+    lines += text_table.markdown([_OWN_COLUMNS, *rows], text_columns=1)
     lines += ["", *(f"- {note}" for note in notes)]
     if table is not None:
         lines.append(
@@ -107,15 +108,7 @@ def markdown(
 
 def plain_text(rows: Sequence[tuple[str, ...]]) -> str:
     """Returns the study's own rows for a terminal."""
-    lines = [_OWN_COLUMNS, *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(_OWN_COLUMNS))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
+    return "\n".join(text_table.aligned([_OWN_COLUMNS, *rows], text_columns=1))
 
 
 def _method(settings: StudySettings, parameters: int | None, given: bool) -> str:
@@ -137,11 +130,6 @@ def _folding(value: Mapping) -> str:
     if value["mean"] is not None and 0 < value["mean"] < _LEAST_FOLDING:
         return f"<{_LEAST_FOLDING}"
     return _spread(value, 4)
-
-
-def _row(cells: Sequence[str]) -> str:
-    # A bar in a cell would begin the next one.
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _cell(value: float | None) -> str:
