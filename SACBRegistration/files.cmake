@@ -173,6 +173,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/study/settings.py
   SACBRegistrationLib/study/summary.py
   SACBRegistrationLib/study/tables.py
+  SACBRegistrationLib/text_table.py
   SACBRegistrationLib/torch_environment.py
   SACBRegistrationLib/training/__init__.py
   SACBRegistrationLib/training/abdomen_appearance.py
