@@ -15,7 +15,6 @@ class Way(str, Enum):
 
 
 WAYS = tuple(Way)
-"""From the fastest to the one that takes the least memory."""
 
 _SLABS = {
     Way.WHOLE: None,
@@ -28,13 +27,24 @@ _SLABS = {
 # Testing/Benchmarks/memory_count.py, with a convolution's input and output once more as its work space where
 # it goes over the whole volume, and a tenth more; not measured yet.
 _PER_VOXEL = {
-    "cpu": {Way.WHOLE: 121, Way.SLABS: 114, Way.TIGHT: 110},
+    "cpu": {Way.WHOLE: 121, Way.SLABS: 100, Way.TIGHT: 110},
     "cuda": {Way.WHOLE: 200, Way.SLABS: 115, Way.TIGHT: 101},
 }
 # What does not grow with the volume: buffers of K-Means and of tiles, on a GPU also the libraries' code.
 _FIXED_BYTES = {"cpu": 115 * 2**20, "cuda": 512 * 2**20}
 # Features take half the memory; flows, sampling grids and the images do not.
 _HALF = 0.8
+
+
+def ways_on(device_type: str) -> tuple[Way, ...]:
+    """Returns the ways that are of use on a device, from the fastest to the one that takes the least memory.
+
+    On a CPU, what thin slabs compute again takes as much memory as slabs store.
+
+    Args:
+        device_type: "cpu" or "cuda".
+    """
+    return WAYS if device_type == "cuda" else (Way.WHOLE, Way.SLABS)
 
 
 def slab_settings(way: Way) -> SlabSettings | None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 
 from SACBRegistrationLib.memory_errors import is_gpu_memory, is_host_memory
-from SACBRegistrationLib.network.memory import WAYS, Way, estimate, voxels_within
+from SACBRegistrationLib.network.memory import Way, estimate, voxels_within, ways_on
 from SACBRegistrationLib.network.precision import Precision
 from SACBRegistrationLib.registration.devices import memory_budget
 
@@ -95,7 +95,9 @@ def most_voxels(budgets: Sequence[Budget], precision: Precision) -> int:
     return max(
         _LEAST_VOXELS,
         *(
-            voxels_within(b.memory, WAYS[-1], b.device.type, _precision_on(b.device, precision))
+            voxels_within(
+                b.memory, ways_on(b.device.type)[-1], b.device.type, _precision_on(b.device, precision)
+            )
             for b in budgets
         ),
     )
@@ -125,7 +127,7 @@ def refinement_voxels(device: torch.device, similarity: str, limit: float | None
 def make_plan(size: Sequence[int], precision: Precision, budgets: Sequence[Budget]) -> Plan:
     """Chooses the ways of running the network, before it starts.
 
-    On the first device as a whole, in slabs, in thin slabs; then likewise on the next one. What does not fit
+    On the first device as a whole, in slabs, on a GPU in thin slabs; then on the next one. What does not fit
     is left out; when nothing does, the way that takes least is tried on the last device.
 
     Args:
@@ -137,7 +139,7 @@ def make_plan(size: Sequence[int], precision: Precision, budgets: Sequence[Budge
     every, fitting = [], []
     for budget in budgets:
         kind, own = budget.device.type, _precision_on(budget.device, precision)
-        for way in WAYS:
+        for way in ways_on(kind):
             place = Place(budget.device, way, own, estimate(voxels, way, kind, own))
             every.append(place)
             if place.memory <= budget.memory:
