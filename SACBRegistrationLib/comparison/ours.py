@@ -1,9 +1,11 @@
 """This project's own methods, run as a method of the comparison."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from SACBRegistrationLib.comparison.methods import Method
 from SACBRegistrationLib.comparison.program import TRANSFORM
 
 
@@ -37,6 +39,28 @@ def run(job: dict) -> tuple[dict, Callable[[], None]]:
         "notes": list(result.report["notes"]),
     }
     return outcome, lambda: _finish(folder)
+
+
+def register_options(method: Method, preset: str, steps: int, weights: str | None) -> dict:
+    """Returns `register`'s arguments for one of this project's methods.
+
+    Args:
+        method: The method.
+        preset: Name of a preset, or its file.
+        steps: Most refinement steps per resolution, where the method refines.
+        weights: Checkpoint of the network; None takes the preset's.
+    """
+    options = {"preset": preset, "refine": steps if method.refined else 0}
+    if not method.network:
+        return {**options, "weights": "none"}
+    return options if weights is None else {**options, "weights": weights}
+
+
+def checkpoint_digest(path: Path | None) -> str | None:
+    """Returns the first digits of a checkpoint's SHA-256, or None where there is none."""
+    if path is None or not path.is_file():
+        return None
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
 def _finish(folder: Path) -> None:

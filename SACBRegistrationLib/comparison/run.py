@@ -1,7 +1,6 @@
 """The whole comparison: every method on every pair, one after the other, each in a process of its own."""
 
 import datetime
-import hashlib
 import os
 import sys
 import tempfile
@@ -12,6 +11,7 @@ from pathlib import Path
 from SACBRegistrationLib import __version__
 from SACBRegistrationLib.benchmark.circumstances import circumstances
 from SACBRegistrationLib.comparison.methods import METHODS, Method
+from SACBRegistrationLib.comparison.ours import checkpoint_digest, register_options
 from SACBRegistrationLib.comparison.pairs import Pair
 from SACBRegistrationLib.comparison.preparing import PeerInputs, write_peer_images
 from SACBRegistrationLib.comparison.process import installed_peers, run_in_process
@@ -150,11 +150,8 @@ def _steps(settings: ComparisonSettings) -> int:
 
 
 def _weights(settings: ComparisonSettings) -> str | None:
-    """Returns the first digits of the checkpoint's SHA-256."""
     path = settings.preset.weights_path if settings.weights is None else Path(settings.weights)
-    if path is None or not path.is_file():
-        return None
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return checkpoint_digest(path)
 
 
 def _inputs(pair: Pair, method: Method, settings: ComparisonSettings, peers: dict[str, str]) -> dict:
@@ -212,9 +209,5 @@ def _job(pair: Pair, method: Method, settings: ComparisonSettings, shared: Path,
         rule = settings.preset.normalization
         normalization = {"kind": rule.kind, "lower": rule.lower, "upper": rule.upper}
         return {**job, **files, "normalization": normalization}
-    options = {"preset": settings.preset_file, "refine": _steps(settings) if method.refined else 0}
-    if not method.network:
-        options["weights"] = "none"
-    elif settings.weights is not None:
-        options["weights"] = settings.weights
+    options = register_options(method, settings.preset_file, _steps(settings), settings.weights)
     return {**job, "settings": options}
