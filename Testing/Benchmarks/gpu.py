@@ -24,7 +24,15 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(_ROOT))
 
-TESTS = ("triton_kernels", "precision", "clustering_device", "slabs", "network_slabs", "gpu_path", "placement")
+TESTS = (
+    "triton_kernels",
+    "precision",
+    "clustering_device",
+    "slabs",
+    "network_slabs",
+    "gpu_path",
+    "placement",
+)
 
 
 def main() -> int:
