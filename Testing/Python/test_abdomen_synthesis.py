@@ -10,6 +10,7 @@ import torch
 from small_abdomen import write_small_abdomen
 from torch.nn import functional as F
 
+from SACBRegistrationLib.cli.main import main
 from SACBRegistrationLib.training import abdomen_appearance as appearance
 from SACBRegistrationLib.training.abdomen_classes import ABDOMEN_CLASSES, NUMBER, STRUCTURES
 from SACBRegistrationLib.training.abdomen_deformation import (
@@ -24,10 +25,8 @@ from SACBRegistrationLib.training.abdomen_synthesis import AbdomenSettings, Abdo
 from SACBRegistrationLib.training.abdomen_variation import own_anatomy, shared_anatomy
 from SACBRegistrationLib.training.abdomen_volume import AbdomenVolume, sample_abdomen
 from SACBRegistrationLib.training.deformation import random_affine
-from SACBRegistrationLib.training.settings import TrainingSettings
 from SACBRegistrationLib.training.synthesis import PairSynthesizer, SynthesisSettings
 from SACBRegistrationLib.training.synthesizers import synthesizer_for, validation_maps_for
-from SACBRegistrationLib.training.train import train
 
 SMALL = AbdomenSettings(extent=(360.0, 280.0, 260.0))
 SPACING = 9.0
@@ -213,23 +212,31 @@ def test_the_preset_chooses_the_synthesiser(files, monkeypatch):
     assert validation_maps_for("abdomen-ct", files, files[:1]) == tuple(files[:1])
 
 
-def test_a_network_trains_on_abdomens(files, tmp_path):
-    train(
-        TrainingSettings(
-            label_maps=tuple(files),
-            validation_maps=(),
-            output=tmp_path,
-            preset="abdomen-ct",
-            axes="LAS",
-            extent=(360.0, 280.0, 260.0),
-            spacing=(12.0, 12.0),
-            steps=2,
-            validate_every=2,
-            validation_pairs=1,
-            threads=1,
-        )
-    )
-    rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
+def test_the_command_trains_a_network_on_abdomens(files, tmp_path):
+    options = [
+        "--preset",
+        "abdomen-ct",
+        "--label-maps",
+        str(files[0].parent),
+        "--steps",
+        "2",
+        "--threads",
+        "1",
+    ]
+    grid = ["--spacing", "12", "--extent", "360", "280", "260"]
+    arguments = [
+        "train",
+        *options,
+        *grid,
+        "--validate-every",
+        "2",
+        "--device",
+        "cpu",
+        "-o",
+        str(tmp_path / "out"),
+    ]
+    assert main(arguments) == 0
+    rows = list(csv.DictReader((tmp_path / "out" / "metrics.csv").open()))
     assert len(rows) == 2 and all(np.isfinite(float(row["loss"])) for row in rows)
-    scores = list(csv.DictReader((tmp_path / "validation.csv").open()))
+    scores = list(csv.DictReader((tmp_path / "out" / "validation.csv").open()))
     assert len(scores) == 1 and 0.1 < float(scores[0]["dice_before"]) < 1
