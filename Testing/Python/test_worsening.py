@@ -19,9 +19,14 @@ def test_each_measure_that_fell_is_named():
     assert "mean Dice" in note and "0.520" in note
 
 
+@pytest.fixture(scope="module")
+def pair():
+    return make_small_pair()
+
+
 @pytest.mark.parametrize("weights", ["random", "none"])
-def test_random_weights_make_it_worse_and_refinement_does_not(tmp_path, weights):
-    pair, preset = make_small_pair(), write_preset(tmp_path)
+def test_random_weights_make_it_worse_and_refinement_does_not(pair, tmp_path, weights):
+    preset = write_preset(tmp_path)
     chosen = write_weights(tmp_path) if weights == "random" else "none"
     result = register(
         pair.fixed, pair.moving, preset=preset, weights=chosen, refine=0 if weights == "random" else 20,
