@@ -178,6 +178,12 @@ class RegistrationRun:
                 return
             self._status = replace(self._status, stage="Bringing the result into the scene", fraction=0.98)
             yield True
+        # Closing the worker would keep the window waiting for the process to end.
+        for _ in self._worker.release():
+            if self._cancelled:
+                self._end("cancelled", None)
+                return
+            yield False
         report = {**result.report, "notes": [*result.report.get("notes", ()), *self._notes]}
         self._nodes = write_result(self._targets, loaded, report, result.quality, result.ranges)
         self._end("done", None)

@@ -1,10 +1,12 @@
 """The private folder of a run: made for one user's eyes, and removed for certain."""
 
+import contextlib
 import logging
 import os
 import shutil
 import tempfile
 import time
+from collections.abc import Generator
 from pathlib import Path
 
 from SACBRegistrationLib.errors import UserError
@@ -53,3 +55,16 @@ def remove_folder(folder: Path, patience: float = 2.0) -> bool:
             return False
         time.sleep(_PAUSE_SECONDS)
     return True
+
+
+def remove_steps(folder: Path) -> Generator[None, None, None]:
+    """Removes a folder whose files nobody holds any more; yields after every file.
+
+    What cannot be removed stays for `remove_folder`, which tries longer.
+    """
+    for path in sorted(folder.glob("**/*"), reverse=True):
+        if not path.is_dir() or path.is_symlink():
+            with contextlib.suppress(OSError):
+                path.unlink()
+            yield
+    shutil.rmtree(folder, ignore_errors=True)

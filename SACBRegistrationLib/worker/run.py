@@ -4,13 +4,13 @@ import logging
 import os
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.worker.endings import TOO_MUCH, UNUSABLE, ending, not_started
-from SACBRegistrationLib.worker.folders import make_private_folder, remove_folder
+from SACBRegistrationLib.worker.folders import make_private_folder, remove_folder, remove_steps
 from SACBRegistrationLib.worker.job import Job, write_job
 from SACBRegistrationLib.worker.messages import (
     DoneMessage,
@@ -181,6 +181,20 @@ class WorkerRun:
         self._cancelled, self._stage = time.monotonic(), "Cancelling"
         self._process.close_input()
         self._process.terminate()
+
+    def release(self) -> Generator[None, None, None]:
+        """Lets go of the process and the folder of a run that is done, without waiting.
+
+        Yields while the process ends, which may take some tenths of a second as its memory is freed, and then
+        after every file that is removed; what is left after some seconds is left to `close`. No thread does
+        it: Python's garbage collection may run in any thread, and windows and nodes must not be freed there.
+        """
+        self._process.close_input()
+        self._process.kill()
+        given_up = time.monotonic() + _SECONDS_TO_GIVE_UP
+        while self._process.is_running() and time.monotonic() < given_up:
+            yield
+        yield from remove_steps(self.folder)
 
     def close(self) -> None:
         """Kills the process, if need be, and removes the folder; a run that had not ended is cancelled."""

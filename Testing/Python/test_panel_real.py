@@ -12,7 +12,7 @@ from SACBRegistrationLib.mrml.outputs import result_of
 from SACBRegistrationLib.ui.self_test import small_phantom_pair
 
 MOST_STALL_MS = 100
-TRIES = 8
+TRIES = 4
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,9 @@
 """What a run costs besides the backend's own time, and what twenty of them leave behind."""
 
+import subprocess
+import sys
+import time
+
 import pytest
 from panel_host import process_until, slicer, stall_meter
 from real_panel import node_ids, real_panel, run_to_end
@@ -10,6 +14,8 @@ from SACBRegistrationLib.ui.self_test import small_phantom_pair
 
 RUNS = 20
 MOST_OVERHEAD_S = 3.0
+"""Besides what Python takes to import torch, which differs by seconds from machine to machine."""
+
 MOST_STALL_MS = 100
 TRIES = 3
 """Other programs can take the machine away for a moment; nobody gives time back that was not needed."""
@@ -18,6 +24,12 @@ TRIES = 3
 @pytest.fixture
 def started():
     return []
+
+
+def seconds_to_import() -> float:
+    begun = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import torch, SimpleITK"], check=True)
+    return time.monotonic() - begun
 
 
 def test_little_time_and_no_stall_beside_the_backends_own_at_full_size(started, tmp_path, monkeypatch):
@@ -29,7 +41,7 @@ def test_little_time_and_no_stall_beside_the_backends_own_at_full_size(started, 
                 run_to_end(panel)
             assert panel.controller.outcome == "done", panel.ui.statusLabel.text
             backend = result_of(panel.parameters.resultTransform).report["seconds"]["total"]
-            overheads.append(panel.controller.seconds - backend)
+            overheads.append(panel.controller.seconds - backend - seconds_to_import())
             stalls.append(meter.longest_ms)
             if overheads[-1] <= MOST_OVERHEAD_S and stalls[-1] <= MOST_STALL_MS:
                 break

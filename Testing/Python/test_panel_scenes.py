@@ -9,7 +9,7 @@ from panel_host import add_volume, open_panel, process_events, process_until, sl
 
 from SACBRegistrationLib.mrml.outputs import result_of
 from SACBRegistrationLib.mrml.volumes import image_to_volume
-from SACBRegistrationLib.ui.choices import Alignment, ClusterLevel, Comparison, Device, FieldShown
+from SACBRegistrationLib.ui.choices import Alignment, ClusterLevel, Comparison, Device, FieldShown, Similarity
 from SACBRegistrationLib.ui.parameter_sets import parameter_nodes
 from SACBRegistrationLib.ui.parameters import SACBRegistrationParameterNode
 
@@ -48,6 +48,8 @@ def change_everything(parameters) -> dict[str, object]:
         "preset": "abdomen-ct",
         "clusters": 12,
         "refine": False,
+        "smoothness": 2.5,
+        "similarity": Similarity.MIND,
         "makeWarped": False,
         "makeMagnitude": False,
         "makeJacobian": False,

@@ -98,6 +98,24 @@ def test_a_run_that_is_done(script):
     run.close()
 
 
+def test_letting_go_of_a_run_never_waits(script):
+    process = script("""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        write(); done(FIELD); time.sleep(60)
+    """)
+    with WorkerRun(process) as run:
+        run.launch()
+        assert wait(run).state == "done"
+        longest, begun = 0.0, time.monotonic()
+        for _ in run.release():
+            longest = max(longest, time.monotonic() - begun)
+            time.sleep(0.001)
+            begun = time.monotonic()
+        assert not process.is_running() and not run.folder.exists()
+        assert run.poll().state == "done"
+    assert longest < 0.1
+
+
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
