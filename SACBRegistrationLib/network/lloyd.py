@@ -7,11 +7,16 @@ import torch
 _CHUNK = 65536
 """Vectors treated at a time: their scores stay in the processor's cache, and all threads have work."""
 _BAND = 6.0
-"""Undecided vectors are those within this many steps' worth of movement of another cluster."""
+"""Undecided vectors are those within this many steps' worth of movement of another cluster, at least."""
+_SHARE = 0.35
+"""Share of the vectors that is left undecided where the band may be wider than that."""
 _MOST_UNDECIDED = 0.5
-"""Above this share of undecided vectors, steps on all vectors are as fast."""
-_FIRST_STEPS = 3
-"""Steps before undecided vectors are looked for: the centroids move too far in the first ones."""
+"""Above this share of undecided vectors, steps on all of them are as fast."""
+_CALMED = 0.6
+"""After a look for undecided vectors, the steps must have shrunk to this before the next one is worth it."""
+_FEWEST = 2048
+"""So few vectors are not worth a look."""
+_SAMPLED = 4096
 _FAR = 1e30
 
 
@@ -40,6 +45,23 @@ class _Sums:
         return torch.where(self.counts[:, None] > 0, means, 0.0).to(dtype)
 
 
+@dataclass
+class _Subset:
+    """Vectors that could change their cluster while no two centroids together move more than the band.
+
+    Attributes:
+        columns: [C, V] the vectors.
+        decided: Sums of all other vectors.
+        reference: Centroids from which the movement counts.
+        band: Movement up to which the others stay in their clusters.
+    """
+
+    columns: torch.Tensor
+    decided: _Sums
+    reference: torch.Tensor
+    band: float
+
+
 def lloyd(
     vectors: torch.Tensor, start: torch.Tensor, tolerance: float, max_steps: int
 ) -> tuple[torch.Tensor, int]:
@@ -48,10 +70,12 @@ def lloyd(
     Every step is that of the plain algorithm on all vectors, up to rounding. Now and then it also measures by
     how much every vector is nearer to its own centroid than to the second one, d_b - d_a. While no two
     centroids have moved since by more than that together, the vector cannot change its cluster (triangle
-    inequality), and steps need only the others; the sums of the decided vectors stay as they are.
+    inequality), and steps need only the others; the sums of the decided vectors stay as they are. Among the
+    others the same is done again with a narrower band, and so on, so that most steps look at a few thousand
+    vectors.
 
     Args:
-        vectors: [V, C] float32 or float64 on the CPU; fastest where each component is contiguous.
+        vectors: [V, C] float32 or float64 on the CPU.
         start: [N, C] centroids of the same type.
         tolerance: The steps end when the squared change of all centroids together is at most this.
         max_steps: Most steps.
@@ -59,40 +83,56 @@ def lloyd(
     Returns:
         Centroids [N, C], zero for an empty cluster, and the steps taken.
     """
-    columns, count = vectors.T, vectors.shape[0]
-    buffers = _buffers(columns, len(start))
+    buffers = _buffers(vectors.T, len(start))
+    nothing = _Sums(torch.zeros_like(start, dtype=torch.float64), start.new_zeros(len(start)).double())
+    subsets = [_Subset(vectors.T, nothing, start, float("inf"))]
+    # A look for undecided vectors is worth it when a step moves less than this.
+    calm = movement = float("inf")
     centroids, steps = start, 0
-    margins = squares = None
     while steps < max_steps:
-        if margins is None and steps >= _FIRST_STEPS:
-            margins = vectors.new_empty(count)
-            squares = torch.cat([part.square().sum(0) for part in columns.split(_CHUNK, 1)])
-        sums = _sums(columns, centroids, buffers, squares, margins)
-        reference, centroids = centroids, sums.means(start.dtype)
+        valid = _valid(subsets, centroids)
+        if valid < len(subsets):
+            del subsets[valid:]
+            calm = float("inf")
+        subset = subsets[-1]
+        look = movement < calm and subset.columns.shape[1] > _FEWEST
+        margins = vectors.new_empty(subset.columns.shape[1]) if look else None
+        sums = _sums(subset.columns, centroids, buffers, margins)
+        previous, centroids = centroids, (subset.decided + sums).means(start.dtype)
         steps += 1
-        if _change(centroids, reference) <= tolerance:
+        movement = _drift(centroids, previous)
+        if _change(centroids, previous) <= tolerance:
             break
-        if margins is None:
-            continue
-        band = _BAND * _drift(centroids, reference)
-        undecided = (margins <= band).nonzero()[:, 0]
-        if len(undecided) > _MOST_UNDECIDED * count:
-            continue
-        few = columns.index_select(1, undecided)
-        decided = sums - _sums(few, reference, buffers)
-        change, work = float("inf"), 0
-        while steps < max_steps and change > tolerance and _drift(centroids, reference) <= band:
-            previous = centroids
-            centroids = (decided + _sums(few, centroids, buffers)).means(start.dtype)
-            steps += 1
-            change = _change(centroids, previous)
-            work += len(undecided)
-            # A narrower band pays once all these steps have cost more than a step on all vectors.
-            if work > 1.5 * count and _BAND * _drift(centroids, previous) < band / 3:
-                break
-        if change <= tolerance:
-            break
+        if look:
+            subsets += _undecided(subset, sums, margins, previous, movement, buffers)
+            calm = _CALMED * movement
     return centroids, steps
+
+
+def _valid(subsets: list[_Subset], centroids: torch.Tensor) -> int:
+    """Returns how many of the nested subsets still hold: those inside one that does not hold neither do."""
+    for number, subset in enumerate(subsets):
+        if _drift(centroids, subset.reference) > subset.band:
+            return number
+    return len(subsets)
+
+
+def _undecided(subset, sums, margins, reference, movement, buffers) -> list[_Subset]:
+    """Returns ever smaller subsets of a subset for the next steps; none where most vectors are undecided."""
+    found: list[_Subset] = []
+    least = _BAND * movement
+    columns, decided, band = subset.columns, subset.decided, float("inf")
+    while band > least and len(margins) > _FEWEST:
+        few = margins[:: max(1, len(margins) // _SAMPLED)]
+        band = max(least, float(few.kthvalue(max(1, int(_SHARE * len(few)))).values))
+        undecided = (margins <= band).nonzero()[:, 0]
+        if len(undecided) > _MOST_UNDECIDED * len(margins):
+            break
+        columns, margins = columns.T.index_select(0, undecided).T, margins.index_select(0, undecided)
+        own = _sums(columns, reference, buffers)
+        decided, sums = decided + (sums - own), own
+        found.append(_Subset(columns, decided, reference, band))
+    return found
 
 
 def nearest_centroid(vectors: torch.Tensor, centroids: torch.Tensor) -> torch.Tensor:
@@ -138,7 +178,7 @@ def _nearest(part: torch.Tensor, centroids: torch.Tensor, half: torch.Tensor, bu
     return nearest, numbers, scores, lowest
 
 
-def _sums(columns, centroids, buffers, squares=None, margins=None) -> _Sums:
+def _sums(columns, centroids, buffers, margins=None) -> _Sums:
     """Sums the vectors [C, V] of every cluster; fills in the margins [V] where asked for.
 
     A chunk is summed in the vectors' own precision, the chunks in float64.
@@ -152,9 +192,7 @@ def _sums(columns, centroids, buffers, squares=None, margins=None) -> _Sums:
         totals += nearest @ part.T
         counts += numbers
         if margins is not None:
-            margins[first : first + _CHUNK] = _margins(
-                nearest, scores, lowest, squares[first : first + _CHUNK]
-            )
+            margins[first : first + _CHUNK] = _margins(nearest, scores, lowest, part.square().sum(0))
     return _Sums(totals, counts)
 
 

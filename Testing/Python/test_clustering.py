@@ -12,6 +12,7 @@ from SACBRegistrationLib.imaging.phantom import make_phantom_pair
 from SACBRegistrationLib.imaging.tensors import image_to_tensor
 from SACBRegistrationLib.network import EXACT_KMEANS, KMeansSettings, SACBNet
 from SACBRegistrationLib.network.clustering import assign, kmeans
+from SACBRegistrationLib.network.lloyd import lloyd
 from SACBRegistrationLib.network.seeding import seed_centroids, spread_sample
 from SACBRegistrationLib.network.spatial_awareness import context_vectors
 
@@ -194,6 +195,18 @@ def test_every_step_is_a_step_on_all_vectors(brain_vectors):
     torch.testing.assert_close(
         kmeans(brain_vectors, 7, EXACT_KMEANS, initial=start).centroids, exact, rtol=0, atol=2e-4
     )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nested_subsets_leave_no_vector_behind(seed):
+    """Evenly spread vectors: steps shrink slowly, and centroids move far from where a subset was chosen."""
+    vectors = torch.rand(20_000, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    start = seed_centroids(vectors, 7, seed)
+    expected, steps = plain_lloyd(vectors, start)
+    found, own_steps = lloyd(vectors, start, 1e-10, 2000)
+    assert steps > 40
+    assert own_steps == steps
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
 
 
 def test_a_sample_covers_the_whole_volume():
