@@ -13,6 +13,8 @@ from SACBRegistrationLib.network.layers import NEGATIVE_SLOPE, ConvBlock
 from SACBRegistrationLib.network.matching import shifted, window_offsets
 from SACBRegistrationLib.network.precision import at_least_float32
 
+_SLAB_VALUES = 2**19
+
 FeatureMean = Literal["spatial", "channel", "mixed"]
 
 
@@ -50,8 +52,23 @@ def context_vectors(features: torch.Tensor, feature_mean: FeatureMean) -> torch.
 
 
 def _patch_mean(features: torch.Tensor) -> torch.Tensor:
-    """Returns the mean of the zero-padded 3x3x3 patches, [B, C, D, H, W]: along one axis after the other."""
-    total = F.pad(features, [1] * 6)
+    """Returns the mean of the zero-padded 3x3x3 patches, [B, C, D, H, W], a few planes at a time."""
+    depth = features.shape[2]
+    planes = max(1, _SLAB_VALUES // features[:, :, 0].numel()) if features.device.type == "cpu" else depth
+    if planes >= depth:
+        return _window_mean(F.pad(features, [1] * 6))
+    result = torch.empty_like(features)
+    for start in range(0, depth, planes):
+        stop = min(start + planes, depth)
+        first, last = max(0, start - 1), min(depth, stop + 1)
+        padding = [1, 1, 1, 1, first - (start - 1), stop + 1 - last]
+        result[:, :, start:stop] = _window_mean(F.pad(features[:, :, first:last], padding))
+    return result
+
+
+def _window_mean(padded: torch.Tensor) -> torch.Tensor:
+    """Returns the mean of the 3x3x3 windows: along one axis after the other."""
+    total = padded
     for axis in (2, 3, 4):
         length = total.shape[axis] - 2
         parts = [total.narrow(axis, start, length) for start in range(3)]
