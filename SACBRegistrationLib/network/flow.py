@@ -3,7 +3,9 @@
 import torch
 from torch.nn import functional as F
 
-_SLAB_VALUES = 2**22
+from SACBRegistrationLib.network import cpu_sampling
+
+_SLAB_VALUES = 2**20
 _GPU_SLAB_VALUES = 2**20
 _CONVERTED_VALUES = 2**24
 
@@ -59,31 +61,42 @@ def warp_planes(volume: torch.Tensor, flow: torch.Tensor, first: int) -> torch.T
 
 
 def _warp_in_slabs(volume: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
-    """Warps without gradients on a CPU; the result has its channels last.
+    """Warps without gradients on a CPU; the result has the volume's layout.
 
     Torch gives each sample of a batch one thread, so the planes of a slab become a batch; the sampling grid
     of a slab is small where that of the volume would be as large as the flow.
     """
     batch, _, depth, height, width = flow.shape
     channels = volume.shape[1]
-    result = volume.new_empty(batch, depth, height, width, channels)
+    last = volume.is_contiguous(memory_format=torch.channels_last_3d)
+    result = torch.empty(
+        (batch, channels, depth, height, width),
+        dtype=volume.dtype,
+        memory_format=torch.channels_last_3d if last else torch.contiguous_format,
+    )
     threads = torch.get_num_threads()
     planes = max(1, min(depth, _SLAB_VALUES // (height * width * channels)) // threads * threads)
     for sample in range(batch):
+        bags = cpu_sampling.is_worth_it(volume)
+        voxels = volume[sample].permute(1, 2, 3, 0).contiguous() if bags else None
         for start in range(0, depth, planes):
             slab = flow[sample : sample + 1, :, start : start + planes]
-            grid = sampling_grid(slab, start, depth)
+            of_result = result[sample, :, start : start + planes]
+            if bags:
+                points = [own.flatten() for own in _coordinates(slab, start, depth)]
+                sampled = cpu_sampling.sample(voxels, points).view(-1, height, width, channels)
+                of_result.copy_(sampled.permute(3, 0, 1, 2))
+                continue
             parts = threads if slab.shape[2] % threads == 0 else 1
-            grid = grid.reshape(parts, -1, *grid.shape[2:])
+            grid = sampling_grid(slab, start, depth)
             sampled = F.grid_sample(
                 volume[sample : sample + 1].expand(parts, -1, -1, -1, -1),
-                grid,
+                grid.reshape(parts, -1, *grid.shape[2:]),
                 mode="bilinear",
                 align_corners=True,
             )
-            slab_of_result = result[sample, start : start + planes]
-            slab_of_result.view(parts, -1, height, width, channels).copy_(sampled.permute(0, 2, 3, 4, 1))
-    return result.permute(0, 4, 1, 2, 3)
+            of_result.unflatten(1, (parts, -1)).copy_(sampled.transpose(0, 1))
+    return result
 
 
 def sampling_grid(flow: torch.Tensor, first: int = 0, depth: int | None = None) -> torch.Tensor:
@@ -97,8 +110,13 @@ def sampling_grid(flow: torch.Tensor, first: int = 0, depth: int | None = None) 
     Returns:
         [B, D, H, W, 3].
     """
+    return torch.stack(_coordinates(flow, first, flow.shape[2] if depth is None else depth), dim=-1)
+
+
+def _coordinates(flow: torch.Tensor, first: int, depth: int) -> list[torch.Tensor]:
+    """Returns the parts of the sampling grid along w, h and d, each [B, D, H, W]."""
     coordinates = []
-    sizes = (flow.shape[2] if depth is None else depth, *flow.shape[3:])
+    sizes = (depth, *flow.shape[3:])
     for axis in (2, 1, 0):
         shape = [1, 1, 1, 1]
         shape[1 + axis] = flow.shape[2 + axis]
@@ -107,7 +125,7 @@ def sampling_grid(flow: torch.Tensor, first: int = 0, depth: int | None = None) 
         # Rounded in the same order as published: random weights sharpen the difference a hundredfold.
         position = 2.0 * ((flow[:, axis] + identity.reshape(shape)) / max(sizes[axis] - 1, 1) - 0.5)
         coordinates.append(position)
-    return torch.stack(coordinates, dim=-1)
+    return coordinates
 
 
 def upsample(flow: torch.Tensor) -> torch.Tensor:
