@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from SACBRegistrationLib.network import triton_support
+from SACBRegistrationLib.network.cpu_layers import strided_convolution
 from SACBRegistrationLib.network.matching import planes_at_once, shifted, window_offsets
 
 _TILE_VALUES = 2**21
@@ -81,11 +82,11 @@ def _convolve_in_tiles(padded, weight, labels, gates, biases):
     """Convolves [C, D + 2, H + 2, W + 2] without gradients, in tiles of rows whose patches stay in the cache.
 
     With the channels last, the patches of a row are a view of the padded volume; the product with the gates
-    is the only copy.
+    is the only copy. The matrix product is given as a convolution with a 1x1x1 kernel, the fastest one here.
     """
     outputs, channels, positions = weight.shape
     depth, height, width = labels.shape
-    kernel = weight.permute(2, 1, 0).reshape(positions * channels, outputs)
+    kernel = weight.permute(0, 2, 1).reshape(outputs, -1, 1, 1, 1)
     voxels = padded.permute(1, 2, 3, 0).contiguous()
     plane, row, voxel, one = voxels.stride()
     begin = voxels.storage_offset()
@@ -101,6 +102,9 @@ def _convolve_in_tiles(padded, weight, labels, gates, biases):
             )
             gate = gates.index_select(0, of).view(*shape, 1)
             gated = torch.mul(patches, gate, out=scratch[: shape[0]])
-            product = torch.addmm(biases.index_select(0, of), gated.view(len(of), -1), kernel)
-            result[d, h : h + rows] = product.view(*shape[:2], outputs)
+            gated = gated.view(1, 1, *shape[:2], -1).permute(0, 4, 1, 2, 3)
+            product = strided_convolution(gated, kernel, None, (1, 1, 1), (0, 0, 0))
+            product = product[0, :, 0].permute(1, 2, 0)
+            bias = biases.index_select(0, of).view(*shape[:2], outputs)
+            torch.add(product, bias, out=result[d, h : h + rows])
     return result.permute(3, 0, 1, 2)

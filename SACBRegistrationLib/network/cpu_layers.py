@@ -1,16 +1,18 @@
-"""Convolution and normalisation of large volumes on a CPU, without gradients.
+"""Convolution and pooling of large volumes on a CPU, without gradients.
 
-The results are those of `torch.nn.functional.conv3d`, `instance_norm` and `leaky_relu` up to rounding. What
-differs is the way there: vector units are filled, and memory is read as few times as possible.
+The results are those of `torch.nn.functional.conv3d` and `avg_pool3d` up to rounding. What differs is the way
+there: vector units are filled, and volumes keep their channels last.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch.nn import functional as F
 
-_VECTOR_CHANNELS = 16
-_CHUNK_VALUES = 2**18
-_ROW_VALUES = 4096
+_LANES = {"AVX512": 16}
+_USUAL_LANES = 8
 _LEAST_VOXELS = 2**15
+_POOLED_VALUES = 2**17
 
 
 def is_worth_it(x: torch.Tensor) -> bool:
@@ -24,8 +26,10 @@ def is_worth_it(x: torch.Tensor) -> bool:
     )
 
 
-def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """Convolves with a 3x3x3 kernel, zero-padded by 1.
+def convolve(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: Sequence[int] = (1, 1, 1)
+) -> torch.Tensor:
+    """Convolves with a 3x3x3 kernel.
 
     A convolution with few output channels leaves most of a vector unit idle. So f neighbours along w are
     computed at once, as f times as many channels of a convolution with stride f and a kernel f - 1 wider,
@@ -35,58 +39,64 @@ def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -
         x: [B, C_in, D, H, W].
         weight: [C_out, C_in, 3, 3, 3].
         bias: [C_out] or None.
+        padding: Zeros on both sides along d and h: 0 or 1; along w it is 1.
 
     Returns:
-        [B, C_out, D, H, W], channels last.
+        [B, C_out, D, H, W], channels last; D and H are smaller by 2 where nothing was padded.
     """
     x = x.contiguous(memory_format=torch.channels_last_3d)
     fold = _fold(x.shape[-1], weight.shape[0])
-    wide = _widened(weight, fold).contiguous(memory_format=torch.channels_last_3d)
+    wide = _widened(weight, fold)
     biases = None if bias is None else bias.repeat(fold)
-    result = F.conv3d(x, wide, biases, stride=(1, 1, fold), padding=1)
+    result = strided_convolution(x, wide, biases, (1, 1, fold), padding)
     batch, _, depth, height, width = result.shape
     voxels = result.permute(0, 2, 3, 4, 1).reshape(batch, depth, height, width * fold, -1)
-    # Small convolutions are computed by another library, in the other layout.
+    # Without oneDNN the result comes in the other layout.
     return voxels.permute(0, 4, 1, 2, 3).contiguous(memory_format=torch.channels_last_3d)
 
 
-def normalize_and_activate_(x: torch.Tensor, eps: float, negative_slope: float) -> torch.Tensor:
-    """Normalises every channel of every sample to mean 0 and variance 1, then LeakyReLU, in place.
+def strided_convolution(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+) -> torch.Tensor:
+    """Convolves [B, C, D, H, W], channels last, by oneDNN where there is one.
 
-    Args:
-        x: [B, C, D, H, W], channels last; overwritten.
-        eps: Added to the variance.
-        negative_slope: Of the LeakyReLU.
-
-    Returns:
-        x.
+    Left to itself, torch takes slower ways for small or flat volumes.
     """
-    for sample in x:
-        rows, voxels = _rows(sample)
-        channels, repeats = sample.shape[0], rows.shape[1] // sample.shape[0]
+    weight = weight.contiguous(memory_format=torch.channels_last_3d)
+    if torch.backends.mkldnn.is_available():
+        return torch.mkldnn_convolution(x, weight, bias, padding, stride, (1, 1, 1), 1)
+    return F.conv3d(x, weight, bias, stride, padding)
 
-        chunks = rows.split(max(1, _CHUNK_VALUES // rows.shape[1]))
-        totals = torch.zeros(rows.shape[1], dtype=torch.float64)
-        for chunk in chunks:
-            totals += chunk.sum(0, dtype=torch.float64)
-        mean = (totals.view(repeats, channels).sum(0) / voxels).float().repeat(repeats)
-        totals.zero_()
-        scratch = torch.empty_like(chunks[0])
-        for chunk in chunks:
-            totals += torch.sub(chunk, mean, out=scratch[: len(chunk)]).square_().sum(0, dtype=torch.float64)
-        # Rounded where torch's own normalisation rounds, here and in one multiplication with addition below:
-        # random weights sharpen a difference in the last digit a hundredfold.
-        variance = (totals.view(repeats, channels).sum(0).float() / voxels).double()
-        scale = (variance + eps).rsqrt().float().repeat(repeats)
-        shift = -(mean * scale)
-        for chunk in chunks:
-            F.leaky_relu_(torch.addcmul(shift, chunk, scale, out=chunk), negative_slope)
-    return x
+
+def halve(x: torch.Tensor) -> torch.Tensor:
+    """Returns the mean of every 2x2x2 voxels of [B, C, D, H, W], channels last; D, H and W must be even.
+
+    Torch's pooling knows only the other layout. The eight are added in its order, so that nothing is rounded
+    differently.
+    """
+    voxels = x.permute(0, 2, 3, 4, 1)
+    batch, depth, height, width, channels = voxels.shape
+    pairs = voxels.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).unflatten(1, (-1, 2))
+    result = x.new_empty(batch, depth // 2, height // 2, width // 2, channels)
+    planes = max(1, _POOLED_VALUES // result[0, 0].numel())
+    for sample, own in enumerate(pairs):
+        for some, total in zip(own.split(planes), result[sample].split(planes), strict=True):
+            first, *others = (some[:, d, :, h, :, w] for d in (0, 1) for h in (0, 1) for w in (0, 1))
+            total.copy_(first)
+            for other in others:
+                total.add_(other)
+            total.mul_(0.125)
+    return result.permute(0, 4, 1, 2, 3)
 
 
 def _fold(width: int, channels: int) -> int:
     """Returns how many neighbours are computed at once: as many as fill a vector and divide the width."""
-    fold = max(1, _VECTOR_CHANNELS // channels)
+    lanes = _LANES.get(torch.backends.cpu.get_cpu_capability(), _USUAL_LANES)
+    fold = max(1, lanes // channels)
     fold = 1 << (fold.bit_length() - 1)
     while width % fold:
         fold //= 2
@@ -102,15 +112,3 @@ def _widened(weight: torch.Tensor, fold: int) -> torch.Tensor:
     for place in range(fold):
         wide[place, ..., place : place + 3] = weight
     return wide.reshape(fold * outputs, inputs, 3, 3, fold + 2)
-
-
-def _rows(sample: torch.Tensor) -> tuple[torch.Tensor, int]:
-    """Returns a channels-last volume [C, D, H, W] as [rows, whole voxels side by side], and its voxels.
-
-    Long rows let the vector units run over several voxels; channels alone would be too few.
-    """
-    channels, voxels = sample.shape[0], sample[0].numel()
-    together = 1
-    while voxels % (2 * together) == 0 and 2 * together * channels <= _ROW_VALUES:
-        together *= 2
-    return sample.permute(1, 2, 3, 0).view(-1, together * channels), voxels

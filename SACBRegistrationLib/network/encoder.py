@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from SACBRegistrationLib.network.layers import ConvBlock, consume
+from SACBRegistrationLib.network.layers import ConvBlock, Halving, apply_blocks, consume
 from SACBRegistrationLib.network.slab_sources import Slabs, Stored
 from SACBRegistrationLib.network.slabs import SlabSettings, computed_again, convolve_block, halve
 
@@ -21,7 +21,7 @@ class Encoder(nn.Module):
         stages = [nn.Sequential(ConvBlock(1, 4), ConvBlock(4, 8), ConvBlock(8, CHANNELS[1]))]
         for level in (2, 3, 4, 5):
             c_in, c_out = CHANNELS[level - 1], CHANNELS[level]
-            stages.append(nn.Sequential(nn.AvgPool3d(2), ConvBlock(c_in, c_out), ConvBlock(c_out, c_out)))
+            stages.append(nn.Sequential(Halving(), ConvBlock(c_in, c_out), ConvBlock(c_out, c_out)))
         self.stages = nn.ModuleList(stages)
 
     def forward(self, image: torch.Tensor) -> dict[int, torch.Tensor]:
@@ -35,7 +35,10 @@ class Encoder(nn.Module):
         """
         features, x = {}, image
         for level, stage in enumerate(self.stages, start=1):
-            x = stage(x)
+            pooling = [layer for layer in stage if not isinstance(layer, ConvBlock)]
+            for layer in pooling:
+                x = layer(x)
+            x = apply_blocks(stage[len(pooling) :], x)
             features[level] = x
         return features
 

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from SACBRegistrationLib.network import triton_support
 from SACBRegistrationLib.network.precision import at_least_float32, without_autocast
 
-_TILE_VALUES = 2**21
+_TILE_VALUES = 2**18
 _SLAB_VALUES = 2**25
 
 
@@ -93,29 +93,26 @@ def _match_in_slabs(padded, fixed, offsets):
 
 
 def _match_in_tiles(padded, fixed, offsets):
-    """Matches one sample, padded moving [C, D + 2 pad, ...] and fixed [C, D, H, W], in tiles of rows.
+    """Matches one sample, padded moving [C, D + 2 pad, ...] and fixed [C, D, H, W], a few planes at a time.
 
-    With the channels last, the window around each voxel is a view of the padded features; the products are
-    the only copy, and stay in the cache.
+    With the channels first, vector units run along the rows; the products of one offset stay in the cache.
     """
     channels, depth, height, width = fixed.shape
-    window = round(len(offsets) ** (1 / 3))
-    target = fixed.permute(1, 2, 3, 0).contiguous()
-    voxels = padded.permute(1, 2, 3, 0).contiguous()
-    plane, row, voxel, one = voxels.stride()
-    begin = voxels.storage_offset()
+    pad = (padded.shape[1] - depth) // 2
+    moving = padded.contiguous()
     positions = torch.tensor(offsets, device=fixed.device, dtype=fixed.dtype)
-    result = voxels.new_empty(depth, height, width, 3)
-    rows = max(1, min(height, _TILE_VALUES // (len(offsets) * channels * width)))
-    scratch = voxels.new_empty(rows, width, window, window, window, channels)
-    for d in range(depth):
-        for h in range(0, height, rows):
-            own = target[d, h : h + rows]
-            shape = (len(own), width, window, window, window)
-            around = voxels.as_strided(
-                (*shape, channels), (row, voxel, plane, row, voxel, one), begin + d * plane + h * row
-            )
-            products = torch.mul(around, own[:, :, None, None, None], out=scratch[: len(own)])
-            scores = products.view(*shape[:2], -1, channels).sum(-1)
-            result[d, h : h + rows] = scores.softmax(-1) @ positions
-    return result.permute(3, 0, 1, 2)
+    result = fixed.new_empty(3, depth, height, width)
+    planes = max(1, _TILE_VALUES // (channels * height * width))
+    scratch = fixed.new_empty(channels, planes, height, width)
+    scores = fixed.new_empty(len(offsets), planes, height, width)
+    for start in range(0, depth, planes):
+        own = fixed[:, start : start + planes].contiguous()
+        count = own.shape[1]
+        around = moving[:, start : start + count + 2 * pad]
+        for k, offset in enumerate(offsets):
+            products = torch.mul(own, shifted(around, offset, own.shape[1:], pad), out=scratch[:, :count])
+            torch.sum(products, 0, out=scores[k, :count])
+        weights = scores[:, :count].softmax(0)
+        expected = positions.T @ weights.view(len(offsets), -1)
+        result[:, start : start + count] = expected.view(3, count, height, width)
+    return result
