@@ -107,7 +107,9 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/network/checkpoint_info.py
   SACBRegistrationLib/network/clustering.py
   SACBRegistrationLib/network/conversion.py
+  SACBRegistrationLib/network/cpu_blocks.py
   SACBRegistrationLib/network/cpu_layers.py
+  SACBRegistrationLib/network/cpu_sampling.py
   SACBRegistrationLib/network/device_layers.py
   SACBRegistrationLib/network/encoder.py
   SACBRegistrationLib/network/flow.py

@@ -67,7 +67,7 @@ def strided_convolution(
     Left to itself, torch takes slower ways for small or flat volumes.
     """
     weight = weight.contiguous(memory_format=torch.channels_last_3d)
-    if torch.backends.mkldnn.is_available():
+    if torch.backends.mkldnn.is_available() and x.dtype == torch.float32:
         return torch.mkldnn_convolution(x, weight, bias, padding, stride, (1, 1, 1), 1)
     return F.conv3d(x, weight, bias, stride, padding)
 
