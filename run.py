@@ -35,20 +35,13 @@ OLDEST, NEWEST = (3, 10), (3, 13)
 """Python versions for which every pinned package exists."""
 
 NEEDED_GB = 4
+MOST_JOBS = 4
 
 NETWORK_SIGNS = (
-    "Failed to establish a new connection",
-    "NameResolutionError",
-    "Temporary failure in name resolution",
-    "getaddrinfo failed",
-    "Network is unreachable",
-    "Connection refused",
-    "Connection reset",
-    "ConnectTimeout",
-    "Read timed out",
-    "ProxyError",
-    "SSLError",
-)
+    "Failed to establish a new connection", "NameResolutionError", "Temporary failure in name resolution",
+    "getaddrinfo failed", "Network is unreachable", "Connection refused", "Connection reset",
+    "ConnectTimeout", "Read timed out", "ProxyError", "SSLError",
+)  # fmt: skip
 DISK_SIGNS = ("No space left on device", "Errno 28", "not enough space on the disk")
 MISSING_SIGNS = ("No matching distribution found", "Could not find a version that satisfies")
 
@@ -98,12 +91,19 @@ def run_tests(arguments: list[str]) -> int:
     """Configures the test project and runs CTest, whose summary stays the last thing printed."""
     parser = argparse.ArgumentParser(prog="run.py test", description="Runs every test through CTest.")
     parser.add_argument("-k", "-R", dest="pattern", metavar="PATTERN", help="only tests whose name matches")
+    cores = os.cpu_count() or 1
+    jobs = min(cores, MOST_JOBS)
     parser.add_argument(
-        "-j", dest="jobs", type=int, default=1, metavar="N", help="tests at a time (default: 1)"
+        "-j", dest="jobs", type=int, default=jobs, metavar="N", help=f"tests at a time (default: {jobs})"
     )
     options = parser.parse_args(arguments)
     ensure_environment()
-    definitions = [f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}", f"-DPython3_EXECUTABLE={PYTHON}"]
+    threads = max(1, cores // max(1, options.jobs))
+    definitions = [
+        f"-DSACB_TEST_THREADS={threads}",
+        f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}",
+        f"-DPython3_EXECUTABLE={PYTHON}",
+    ]
     # Fresh, so that a moved checkout or another CMake's leftovers cannot get in the way.
     configure = [tool("cmake"), "--fresh", "-S", ROOT, "-B", BUILD, "-G", "Ninja", *definitions]
     command = [str(part) for part in configure]
