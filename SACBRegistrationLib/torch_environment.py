@@ -1,9 +1,8 @@
 """What makes torch fast beside other programs: environment variables, and how memory is handed out."""
 
-import contextlib
 import ctypes
 import os
-import sys
+import platform
 from collections.abc import MutableMapping
 
 TORCH_ENVIRONMENT = {
@@ -31,10 +30,8 @@ def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:
     """
     unset = {name: value for name, value in TORCH_ENVIRONMENT.items() if name not in environment}
     environment.update(unset)
-    if sys.platform != "linux" or not {"MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_"} <= set(unset):
-        return
-    # Other C libraries than glibc have no such choice, or it is called otherwise.
-    with contextlib.suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, _MOST)
+    # Other C libraries have no such choice. Where a user has made one, it counts.
+    if platform.libc_ver()[0] == "glibc" and {"MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_"} <= set(unset):
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_MAX, 0)
+        library.mallopt(_M_TRIM_THRESHOLD, _MOST)

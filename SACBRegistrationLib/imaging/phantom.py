@@ -1,5 +1,6 @@
 """A pair of brain images whose true transform is known: the bundled input of the demo and of tests."""
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -54,7 +55,7 @@ class PhantomPair:
         return np.linalg.norm(reached - self.truth.to_moving(self.landmarks), axis=1)
 
 
-def make_phantom_pair(seed: int = 0, landmarks: int = 4000) -> PhantomPair:
+def make_phantom_pair(seed: int = 0, landmarks: int = 4000, coarsening: float = 1.0) -> PhantomPair:
     """Makes a pair of images of one brain and the transform between them.
 
     The anatomy is a function of the point, so both images are drawn from it directly: the moving image at y
@@ -63,6 +64,7 @@ def make_phantom_pair(seed: int = 0, landmarks: int = 4000) -> PhantomPair:
     Args:
         seed: Chooses the individual, the transform and the noise; the same seed gives the same voxels.
         landmarks: Most landmarks to choose.
+        coarsening: Factor on the voxel sizes; the volumes that the images cover and the truth stay.
     """
     generator = np.random.default_rng([seed, 1])
     anatomy = BrainAnatomy.random(seed)
@@ -73,6 +75,7 @@ def make_phantom_pair(seed: int = 0, landmarks: int = 4000) -> PhantomPair:
         (1.05, 1.2, 1.1),
         rotation(np.array([1.0, -0.4, 0.6]), 11.0),
         _VOLUME_CENTER,
+        coarsening,
     )
     # Voxels run backwards, downwards and to the right, as in a sagittal acquisition.
     sagittal = np.array([[0.0, 0.0, -1.0], [1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
@@ -81,6 +84,7 @@ def make_phantom_pair(seed: int = 0, landmarks: int = 4000) -> PhantomPair:
         (1.2, 1.0, 1.5),
         rotation(np.array([-0.3, 1.0, 0.5]), 9.0) @ sagittal,
         truth.to_moving(_VOLUME_CENTER),
+        coarsening,
     )
 
     def draw(grid: Grid, to_fixed, brightness, noise_seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +110,9 @@ def make_phantom_pair(seed: int = 0, landmarks: int = 4000) -> PhantomPair:
     )
 
 
-def _grid(size: tuple, spacing: tuple, axes: np.ndarray, center: np.ndarray) -> Grid:
+def _grid(size: tuple, spacing: tuple, axes: np.ndarray, center: np.ndarray, coarsening: float) -> Grid:
+    size = tuple(math.ceil(n / coarsening) for n in size)
+    spacing = tuple(coarsening * s for s in spacing)
     half = axes @ ((np.asarray(size) - 1) / 2 * np.asarray(spacing))
     return Grid(size, spacing, tuple((center - half).tolist()), tuple(axes.ravel().tolist()))
 

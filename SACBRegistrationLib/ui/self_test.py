@@ -3,10 +3,8 @@
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-import SimpleITK as sitk
 import slicer
 
 from SACBRegistrationLib.imaging.phantom import PhantomPair, make_phantom_pair
@@ -15,20 +13,13 @@ from SACBRegistrationLib.ui.choices import Alignment, ClusterLevel, Comparison, 
 from SACBRegistrationLib.ui.parameters import MODULE_NAME
 from SACBRegistrationLib.ui.sample_data import add_phantom_pair
 
-_SHRINK = [4, 4, 4]
+_COARSENING = 4.0
 _PATIENCE_S = 300.0
 
 
 def small_phantom_pair() -> PhantomPair:
-    """Returns the phantom pair with every fourth voxel: a run takes seconds."""
-    pair = make_phantom_pair()
-    return replace(
-        pair,
-        fixed=sitk.BinShrink(pair.fixed, _SHRINK),
-        moving=sitk.BinShrink(pair.moving, _SHRINK),
-        fixed_labels=sitk.Shrink(pair.fixed_labels, _SHRINK),
-        moving_labels=sitk.Shrink(pair.moving_labels, _SHRINK),
-    )
+    """Returns the phantom pair with voxels four times as large: a run takes seconds."""
+    return make_phantom_pair(coarsening=_COARSENING)
 
 
 class SelfTest:

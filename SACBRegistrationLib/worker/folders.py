@@ -1,6 +1,5 @@
 """The private folder of a run: made for one user's eyes, and removed for certain."""
 
-import contextlib
 import logging
 import os
 import shutil
@@ -64,7 +63,9 @@ def remove_steps(folder: Path) -> Generator[None, None, None]:
     """
     for path in sorted(folder.glob("**/*"), reverse=True):
         if not path.is_dir() or path.is_symlink():
-            with contextlib.suppress(OSError):
+            try:
                 path.unlink()
+            except OSError as error:
+                logger.debug("%s could not be removed yet: %s", path, error)
             yield
     shutil.rmtree(folder, ignore_errors=True)

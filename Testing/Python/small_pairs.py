@@ -11,7 +11,6 @@ from oblique import blobs, oblique_grid
 
 from SACBRegistrationLib.imaging.grid import Grid
 from SACBRegistrationLib.imaging.phantom import PhantomPair, make_phantom_pair
-from SACBRegistrationLib.imaging.resampling import resample
 from SACBRegistrationLib.network.checkpoint import save_checkpoint
 from SACBRegistrationLib.network.sacb_net import SACBNet
 
@@ -32,26 +31,8 @@ class SmallPair:
 
 
 def make_small_pair(seed: int = 3) -> SmallPair:
-    phantom = make_phantom_pair(seed, landmarks=400)
-    fixed, moving = (
-        shrunken(Grid.from_image(image), spacing)
-        for image, spacing in ((phantom.fixed, (3.4, 4.1, 3.7)), (phantom.moving, (4.0, 3.3, 4.4)))
-    )
-    nearest = sitk.sitkNearestNeighbor
-    return SmallPair(
-        resample(phantom.fixed, fixed),
-        resample(phantom.moving, moving),
-        fixed.resample(phantom.fixed_labels, interpolator=nearest),
-        moving.resample(phantom.moving_labels, interpolator=nearest),
-        phantom,
-    )
-
-
-def shrunken(grid: Grid, spacing: tuple[float, float, float]) -> Grid:
-    """Returns the grid over the same volume and axes with another spacing."""
-    size = np.ceil(grid.extent / np.asarray(spacing)).astype(int)
-    origin = grid.center - grid.axes @ ((size - 1) / 2 * np.asarray(spacing))
-    return Grid(tuple(int(n) for n in size), spacing, tuple(origin.tolist()), grid.direction)
+    phantom = make_phantom_pair(seed, landmarks=400, coarsening=3.3)
+    return SmallPair(phantom.fixed, phantom.moving, phantom.fixed_labels, phantom.moving_labels, phantom)
 
 
 def blob_pair() -> tuple[sitk.Image, sitk.Image]:

@@ -27,11 +27,16 @@ def squared_distances(vectors, centroids):
     return (vectors[:, None].double() - centroids[None].double()).square().sum(2)
 
 
+@pytest.fixture(scope="module")
+def brain():
+    return make_phantom_pair(coarsening=1.5).fixed
+
+
 @pytest.fixture(scope="module", params=["spatial", "mixed"])
 @torch.no_grad()
-def brain_vectors(request):
+def brain_vectors(request, brain):
     """The context vectors of a brain image at level 2, [V, C], from an untrained network."""
-    image = make_phantom_pair().fixed
+    image = brain
     size, extent = (80, 96, 96), np.array(image.GetSize()) * image.GetSpacing()
     spacing = extent / size
     origin = image.TransformContinuousIndexToPhysicalPoint((-0.5, -0.5, -0.5))

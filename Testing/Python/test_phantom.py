@@ -119,8 +119,8 @@ def test_errors_are_measured_in_the_fixed_frame(pair, true_transform):
     assert np.abs(pair.errors(moved) - 5.0).max() < 0.1
 
 
-def test_same_seed_same_voxels_other_seed_another_brain(pair):
-    again, other = make_phantom_pair(), make_phantom_pair(seed=1)
+def test_same_seed_same_voxels_other_seed_another_brain():
+    pair, again, other = (make_phantom_pair(seed=seed, coarsening=2.5) for seed in (0, 0, 1))
     for name in ("fixed", "moving", "fixed_labels", "moving_labels"):
         first, second, third = (sitk.GetArrayFromImage(getattr(p, name)) for p in (pair, again, other))
         assert np.array_equal(first, second)
@@ -128,8 +128,18 @@ def test_same_seed_same_voxels_other_seed_another_brain(pair):
     assert np.array_equal(pair.landmarks, again.landmarks)
 
 
+def test_coarser_voxels_show_the_same_brain(pair):
+    coarse = make_phantom_pair(coarsening=2.5)
+    assert np.allclose(np.divide(coarse.fixed.GetSpacing(), pair.fixed.GetSpacing()), 2.5)
+    nearest = sitk.Resample(
+        pair.fixed_labels, coarse.fixed_labels, sitk.Transform(), sitk.sitkNearestNeighbor
+    )
+    found = dice(nearest, coarse.fixed_labels)
+    assert len(found) > 20 and np.mean(list(found.values())) > 0.7
+
+
 def test_another_seed_fits_its_volume_too():
-    other = make_phantom_pair(seed=3, landmarks=50)
+    other = make_phantom_pair(seed=3, landmarks=50, coarsening=1.5)
     test_brain_lies_within_both_volumes(other)
     test_truth_is_its_own_inverse_back_and_forth(other)
     test_truth_does_not_fold(other)
