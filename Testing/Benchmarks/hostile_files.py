@@ -6,7 +6,7 @@ Every case is made from the seed, its kind and its number, and read in a child p
 time are limited. A file is read, or refused in one sentence that names it; anything else (a crash, another
 exception, code that was run, another file that was read, memory beyond the file, more than one sentence) is
 listed and makes the exit code 1. The folder gets KIND.json for every kind; the table shows all that lie
-there, so that the kinds can be run one by one.
+there, so that the kinds can be run one by one, and in parts with --first.
 """
 
 import argparse
@@ -32,15 +32,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=10_000, help="of every kind")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--first", type=int, default=0, help="number of the first case")
+    parser.add_argument(
+        "--first", type=int, default=0, help="go on after so many cases that lie in the folder"
+    )
     parser.add_argument("--kind", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the results")
     options = parser.parse_args(arguments)
     options.output.mkdir(parents=True, exist_ok=True)
     for kind in options.kind:
+        file = options.output / f"{kind}.json"
+        former = _load(file) if options.first else None
+        if options.first and (former is None or former.cases != options.first):
+            parser.error(f"{file} does not hold the {options.first} cases before; run these first")
         tally = play_cases(kind, options.seed, options.cases, options.first)
-        document = {"seed": options.seed, "first": options.first, **asdict(tally)}
-        (options.output / f"{kind}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        tally = tally if former is None else former.joined(tally)
+        file.write_text(
+            json.dumps({"seed": options.seed, **asdict(tally)}, indent=1) + "\n", encoding="utf-8"
+        )
     tallies = [_load(options.output / f"{kind}.json") for kind in KINDS]
     tallies = [tally for tally in tallies if tally is not None]
     rows = [HEADER, *(tally.row() for tally in tallies)]

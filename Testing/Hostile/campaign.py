@@ -63,6 +63,24 @@ class Tally:
             self.refused += 1
             self.sentences[reason] = self.sentences.get(reason, 0) + 1
 
+    def joined(self, other: "Tally") -> "Tally":
+        """Returns the tally of these cases and of others of the kind."""
+        sentences = dict(self.sentences)
+        for sentence, count in other.sentences.items():
+            sentences[sentence] = sentences.get(sentence, 0) + count
+        return Tally(
+            self.kind,
+            cases=self.cases + other.cases,
+            read=self.read + other.read,
+            refused=self.refused + other.refused,
+            wrong=[*self.wrong, *other.wrong],
+            sentences=sentences,
+            seconds=self.seconds + other.seconds,
+            slowest=max(self.slowest, other.slowest),
+            peak=max(self.peak, other.peak),
+            unlimited=self.unlimited or other.unlimited,
+        )
+
     def row(self) -> tuple[str, ...]:
         """Returns its row of the table."""
         counts = (self.cases, self.read, self.refused, len(self.wrong))

@@ -146,6 +146,10 @@ def test_the_command_writes_a_table(tmp_path, monkeypatch, capsys):
     assert "nrrd 4: it crashed" in shown_text
     table = (tmp_path / "out" / "hostile_files.md").read_text(encoding="utf-8").splitlines()
     assert [line.split(" | ")[0] for line in table[2:]] == ["| nrrd", "| preset"]
+    assert hostile_files.main([*options, "--kind", "preset", "--first", "9"]) == 1
+    assert json.loads((tmp_path / "out" / "preset.json").read_text(encoding="utf-8"))["cases"] == 18
+    with pytest.raises(SystemExit):
+        hostile_files.main([*options, "--kind", "preset", "--first", "9"])
     assert json.loads((tmp_path / "out" / "nrrd.json").read_text(encoding="utf-8"))["wrong"] == [
         [4, "it crashed"]
     ]
