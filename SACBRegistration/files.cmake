@@ -163,6 +163,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/registration/saving.py
   SACBRegistrationLib/registration/similarity.py
   SACBRegistrationLib/registration/stages.py
+  SACBRegistrationLib/registration/staging.py
   SACBRegistrationLib/registration/worsening.py
   SACBRegistrationLib/resources.py
   SACBRegistrationLib/settings.py

@@ -144,17 +144,21 @@ def _read(path: str | Path, subject: str) -> sitk.Image:
     if file.is_dir():
         with _captured_stderr():
             return read_dicom_folder(file, subject)
-    if file.stat().st_size == 0:
-        raise UserError(f"{subject} is an empty file; copy it again.")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(file))
     try:
+        if file.stat().st_size == 0:
+            raise UserError(f"{subject} is an empty file; copy it again.")
         with _captured_stderr():
             _check_claims(file, reader, subject)
             image = reader.Execute()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"{subject} cannot be read ({reason}); check its disk and path.") from error
     except RuntimeError as error:
         logger.debug("%s", error)
-        raise UserError(f"{subject} cannot be read; {_reason(str(error))}.") from error
+        reason = _reason(str(error)) if file.exists() else "it went away while it was read, check its disk"
+        raise UserError(f"{subject} cannot be read; {reason}.") from error
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
         return image[:, :, :, 0]
     return image
