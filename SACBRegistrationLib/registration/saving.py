@@ -21,7 +21,13 @@ from SACBRegistrationLib.imaging.nrrd_header import nrrd_claim
 from SACBRegistrationLib.peak_memory import peak_memory_bytes
 from SACBRegistrationLib.progress import Progress
 from SACBRegistrationLib.registration.stages import Stages
-from SACBRegistrationLib.registration.staging import clear_remains, flush, replace_parts, show_new, staging_folder
+from SACBRegistrationLib.registration.staging import (
+    clear_remains,
+    flush,
+    replace_parts,
+    show_new,
+    staging_folder,
+)
 
 if TYPE_CHECKING:
     from SACBRegistrationLib.registration.result import RegistrationResult
@@ -68,7 +74,8 @@ def save_result(result: "RegistrationResult", folder: Path, inverse: bool = Fals
     """Writes transform, warped image, clusters, report and overview; replaces an older result.
 
     Everything is written beside its place first and moved there last, so that a failure leaves the folder as
-    it was, and so does the next run when the process was killed. The overview picture is left out, with a warning in the log, where matplotlib is not installed.
+    it was, and so does the next run when the process was killed. The overview picture is left out, with a
+    warning in the log, where matplotlib is not installed.
 
     Args:
         result: What to write.

@@ -1,8 +1,9 @@
 """A folder in which a result is written before it is shown, whose remains a later run can tell and clear.
 
-A result for a new folder appears at once, as one folder that is renamed. One for a folder that exists is moved
-into place part by part, its report last: a folder holds a result when it holds a report. When the process, or
-the computer, dies in between, what had been put aside lies in the staging folder, and the next run puts it back.
+A result for a new folder appears at once, as one folder that is renamed. One for a folder that exists is
+moved into place part by part, its report last: a folder holds a result when it holds a report. When the
+process, or the computer, dies in between, what had been put aside lies in the staging folder, and the next run
+puts it back.
 """
 
 import errno
