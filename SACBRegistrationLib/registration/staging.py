@@ -2,8 +2,8 @@
 
 A result for a new folder appears at once, as one folder that is renamed. One for a folder that exists is
 moved into place part by part, its report last: a folder holds a result when it holds a report. When the
-process, or the computer, dies in between, what had been put aside lies in the staging folder, and the next run
-puts it back.
+process, or the computer, dies in between, what had been put aside lies in the staging folder, and the next
+run puts it back.
 """
 
 import errno
@@ -113,13 +113,13 @@ def clear_remains(folder: Path, names: Sequence[str]) -> None:
     try:
         remains = [path for path in folder.iterdir() if path.name.startswith(PREFIX) and _is_dead(path)]
     except OSError as error:
-        logger.debug("%s cannot be looked through: %s", folder, error)
+        logger.debug("the output folder cannot be looked through: %s", error.strerror)
         return
     for stage in remains:
         if (stage / _ASIDE).is_dir() and not os.path.lexists(folder / names[-1]):
             _put_back(stage, folder, names)
         _discard(stage)
-        logger.info("removed what an interrupted run had left in %s", folder)
+        logger.info("removed what an interrupted run had left")
 
 
 def _discard(stage: Path) -> None:
@@ -176,6 +176,6 @@ def _is_dead(stage: Path) -> bool:
         with lock.open("rb+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        logger.debug("%s is in use: %s", stage, error)
+        logger.debug("another run is writing: %s", error.strerror)
         return False
     return True
