@@ -185,7 +185,14 @@ def _normalization(value: object) -> dict[str, Any]:
 def _weights(value: object) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or not value.strip() or not is_plain_text(value) or len(value) > 4096:
+    # Asking for a name longer than any file system's raises.
+    if (
+        not isinstance(value, str)
+        or not value.strip()
+        or not is_plain_text(value)
+        or any(len(part.encode()) > 255 for part in re.split(r"[/\\]", value))
+        or len(value) > 4096
+    ):
         raise _WrongValueError("the name or path of a weights file, or null")
     return value
 

@@ -66,7 +66,8 @@ def _nonsense(rng: Random, depth: int = 0):
         return [_nonsense(rng, depth + 1) for _ in range(int(rng.integers(5)))]
     if choice == 7:
         return {pick(rng, _TEXTS): _nonsense(rng, depth + 1) for _ in range(int(rng.integers(4)))}
-    return [_nonsense(rng, 3)] * int(rng.integers(1, 4000))
+    one = _nonsense(rng, 3)
+    return [one] * int(rng.integers(1, 4000 if len(str(one)[:100]) < 100 else 9))
 
 
 def _put(document, rng: Random) -> None:
@@ -115,7 +116,9 @@ def _json_text(document: object, rng: Random) -> str:
 
 
 def _save(text: str, path: Path, rng: Random) -> Path:
-    content = text.encode(pick(rng, _ENCODINGS), "replace" if rng.random() < 0.9 else "surrogatepass")
+    encoding = pick(rng, _ENCODINGS)
+    halves = rng.random() < 0.1 and encoding.startswith("utf-8")
+    content = text.encode(encoding, "surrogatepass" if halves else "replace")
     path.write_bytes(damaged(content, rng) if rng.random() < 0.25 else content)
     return path
 

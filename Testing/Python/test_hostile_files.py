@@ -17,7 +17,7 @@ from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.foreign_text import is_plain_text, shown
 
 # A case of these takes a millisecond, one of a checkpoint thirty.
-CASES = {kind: 60 if kind == "checkpoint" else 250 for kind in KINDS}
+CASES = {kind: 50 if kind == "checkpoint" else 150 for kind in KINDS}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -161,7 +161,11 @@ def test_no_name_of_a_patient_is_carried_over(scene, targets):
     assert "Mustermann" in targets.fixed.GetAttribute("DICOM.PatientName")
     made = [scene.GetNthNode(n) for n in range(scene.GetNumberOfNodes())]
     texts = [
-        (node.GetName(), node.GetDescription(), [node.GetAttribute(name) for name in node.GetAttributeNames()])
+        (
+            node.GetName(),
+            node.GetDescription(),
+            [node.GetAttribute(name) for name in node.GetAttributeNames()],
+        )
         for node in made
         if node.GetID() not in inputs
     ]

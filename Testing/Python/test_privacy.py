@@ -175,18 +175,28 @@ def test_the_command_writes_no_name_and_uses_no_network(small, tmp_path):
     assert not [path.name for path in files if holds_name(path.read_bytes())]
 
 
+# And as a machine of its own time: from the start on, its clock runs backwards, years ago.
+BACKWARDS = """
+import time
+_usual = time.time
+_begun = _usual()
+time.time = lambda: 2 * _begun - _usual() - 1e8
+"""
+
+
 @pytest.mark.usefixtures("temporary")
-def test_the_worker_tells_no_name_and_uses_no_network(small, tmp_path):
+def test_the_worker_tells_no_name_uses_no_network_and_needs_no_clock(small, tmp_path):
     settings = RegistrationSettings(**small, device="cpu", refine=1, alignment="none", clusters=3)
     files = named_pair(tmp_path)
     images = {role: read_volume(file, role) for role, file in zip(("fixed", "moving"), files, strict=True)}
     (tmp_path / "program").mkdir()
-    with WorkerRun(program_after(tmp_path / "program", NO_NETWORK)) as run:
+    with WorkerRun(program_after(tmp_path / "program", NO_NETWORK + BACKWARDS)) as run:
         run.launch()
         run.submit(job_of(run.folder, settings, images))
         status = wait(run)
         assert status.state == "done", status.error
         content = {path.name: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+    assert all(seconds >= 0 for seconds in status.result.report["seconds"].values())
     told = status.log + status.note + status.stage + json.dumps(dict(status.result.report), default=str)
     assert PATIENT.lower() not in told.lower()
     assert content and not [name for name, data in content.items() if holds_name(data) or PATIENT in name]

@@ -28,7 +28,7 @@ _PARTS = [
     (_RANDOM.uniform(-0.6, 0.6, 3) * _RADII, _RANDOM.uniform(5, 9), _RANDOM.choice((-45.0, 45.0)))
     for _ in range(24)
 ]
-REGRIDDED_MM = {"refinement": 1.0, "affine": 0.6}
+REGRIDDED_MM = 1.0
 """Largest mean distance between the transforms of one pair on other grids, mm; a voxel has 3 to 5, and either
 transform is itself about as far from the truth."""
 STORED_MM = 0.05
@@ -115,22 +115,12 @@ TURNS = st.tuples(*[st.integers(-25, 25).map(float)] * 3)
 SPACINGS = st.tuples(*[st.integers(32, 46).map(lambda n: n / 10)] * 3)
 
 
-def on_other_grids(preset, way: str, turns: tuple, spacings: tuple, hands: tuple) -> np.ndarray:
-    fixed, moving = (any_grid(*each) for each in zip(turns, spacings, hands, strict=True))
-    return mapped(fixed_on(fixed), moving_on(moving), preset, **WAYS[way])
-
-
 @given(st.tuples(TURNS, TURNS), st.tuples(SPACINGS, SPACINGS), st.tuples(st.booleans(), st.booleans()))
 @examples(2)
 def test_other_grids_give_the_same_deformation(plain, preset, turns, spacings, hands):
-    found = on_other_grids(preset, "refinement", turns, spacings, hands)
-    assert apart(found, plain["refinement"]).mean() < REGRIDDED_MM["refinement"]
-
-
-def test_other_grids_give_the_same_affine_map(plain, preset):
-    turns = ((20.0, -15.0, 7.0), (-20.0, -5.0, 17.0))
-    found = on_other_grids(preset, "affine", turns, ((3.2, 4.5, 3.9), (4.2, 3.5, 4.6)), (True, False))
-    assert apart(found, plain["affine"]).mean() < REGRIDDED_MM["affine"]
+    fixed, moving = (any_grid(*each) for each in zip(turns, spacings, hands, strict=True))
+    found = mapped(fixed_on(fixed), moving_on(moving), preset, **WAYS["refinement"])
+    assert apart(found, plain["refinement"]).mean() < REGRIDDED_MM
 
 
 @given(*[st.permutations(range(3)), st.tuples(*[st.booleans()] * 3)] * 2)
