@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 import SimpleITK as sitk
 
 from SACBRegistrationLib.errors import UserError
@@ -95,7 +94,8 @@ def check_plausible(file: Path, reader: sitk.ImageFileReader, subject: str) -> N
     Raises:
         UserError: When no packing could have made the file so small.
     """
-    width = np.dtype(np.float64).itemsize
+    one = sitk.Image([1] * reader.GetDimension(), reader.GetPixelID())
+    width = one.GetSizeOfPixelComponent()
     claimed = math.prod(reader.GetSize()) * reader.GetNumberOfComponents() * width
     if claimed > _HIGHEST_RATIO * file.stat().st_size:
         raise UserError(

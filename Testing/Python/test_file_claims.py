@@ -157,3 +157,20 @@ def test_a_volume_with_a_bomb_behind_it_is_refused(folder):
     assert read_volume(path, "fixed").GetSize() == SIZE
     path.write_bytes(gzip.compress(whole + bytes(2**25), 9))
     assert "far more than" in refusal(path)
+
+
+@pytest.mark.parametrize("suffix", ["vtk", "mnc", "gipl.gz", "mrc"])
+def test_other_formats_are_believed_when_their_size_is_possible(folder, suffix):
+    image = sitk.Cast(blobs(oblique_grid(degrees=(0, 0, 0))), sitk.sitkInt16)
+    path = folder / f"scan.{suffix}"
+    sitk.WriteImage(image, str(path))
+    assert read_volume(path, "fixed").GetSize() == image.GetSize()
+
+
+def test_another_format_that_claims_the_impossible_is_refused(folder):
+    path = folder / "scan.vtk"
+    sitk.WriteImage(sitk.Cast(blobs(oblique_grid(SIZE)), sitk.sitkInt16), str(path))
+    content = path.read_bytes()
+    assert content.count(b"DIMENSIONS 7 6 5") == 1
+    path.write_bytes(content.replace(b"DIMENSIONS 7 6 5", b"DIMENSIONS 7000 6000 5000"))
+    assert "far shorter than its header says" in refusal(path)
