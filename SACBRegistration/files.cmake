@@ -9,6 +9,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/benchmark/published.py
   SACBRegistrationLib/benchmark/run.py
   SACBRegistrationLib/benchmark/table.py
+  SACBRegistrationLib/careful_pickle.py
   SACBRegistrationLib/cli/__init__.py
   SACBRegistrationLib/cli/ablate_command.py
   SACBRegistrationLib/cli/benchmark_command.py
@@ -50,6 +51,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/evaluation/structural_similarity.py
   SACBRegistrationLib/evaluation/structure_quality.py
   SACBRegistrationLib/evaluation/surface_distance.py
+  SACBRegistrationLib/foreign_text.py
   SACBRegistrationLib/imaging/__init__.py
   SACBRegistrationLib/imaging/alignment.py
   SACBRegistrationLib/imaging/alignment_levels.py
@@ -58,13 +60,17 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/imaging/cluster_maps.py
   SACBRegistrationLib/imaging/dicom.py
   SACBRegistrationLib/imaging/displacement.py
+  SACBRegistrationLib/imaging/file_claims.py
   SACBRegistrationLib/imaging/foreground.py
   SACBRegistrationLib/imaging/grid.py
   SACBRegistrationLib/imaging/inverse.py
   SACBRegistrationLib/imaging/jacobian.py
   SACBRegistrationLib/imaging/linear.py
+  SACBRegistrationLib/imaging/meta_header.py
   SACBRegistrationLib/imaging/network_grid.py
+  SACBRegistrationLib/imaging/nifti_header.py
   SACBRegistrationLib/imaging/normalization.py
+  SACBRegistrationLib/imaging/nrrd_header.py
   SACBRegistrationLib/imaging/overlap.py
   SACBRegistrationLib/imaging/phantom.py
   SACBRegistrationLib/imaging/phantom_anatomy.py
@@ -105,6 +111,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/network/checkpoint.py
   SACBRegistrationLib/network/checkpoint_file.py
   SACBRegistrationLib/network/checkpoint_info.py
+  SACBRegistrationLib/network/checkpoint_scan.py
   SACBRegistrationLib/network/clustering.py
   SACBRegistrationLib/network/conversion.py
   SACBRegistrationLib/network/cpu_blocks.py
@@ -158,6 +165,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/registration/saving.py
   SACBRegistrationLib/registration/similarity.py
   SACBRegistrationLib/registration/stages.py
+  SACBRegistrationLib/registration/staging.py
   SACBRegistrationLib/registration/worsening.py
   SACBRegistrationLib/resources.py
   SACBRegistrationLib/settings.py
@@ -250,7 +258,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/worker/scheduling.py
   SACBRegistrationLib/worker/tailing.py
   SACBRegistrationLib/worker/volumes.py
-  )
+)
 
 set(SACB_RESOURCE_FILES
   Resources/Icons/SACBPhantomPair.png

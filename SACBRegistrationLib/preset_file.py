@@ -1,16 +1,18 @@
 """Reads a preset file and says in one sentence what is wrong with it."""
 
 import json
-import math
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 from SACBRegistrationLib.errors import UserError
+from SACBRegistrationLib.foreign_text import is_plain_text, shown
 
 MOST_BYTES = 1 << 20
 """Presets are a few kilobytes; a larger file was given by mistake."""
 
+_MOST_LETTERS = 10_000
 _MODALITIES = ("mr", "ct")
 _ALIGNMENTS = ("none", "rigid", "affine")
 _KINDS = ("percentile", "window")
@@ -49,7 +51,7 @@ def read_preset_file(path: Path) -> dict[str, Any]:
     for key in document:
         if key not in known:
             raise UserError(
-                f'The preset file {path} has the unknown key "{key}"; the keys are {", ".join(known)}.'
+                f'The preset file {path} has the unknown key "{shown(key)}"; the keys are {", ".join(known)}.'
             )
     for key in _REQUIRED:
         if key not in document:
@@ -68,11 +70,12 @@ def read_preset_file(path: Path) -> dict[str, Any]:
 
 def _parse(path: Path) -> dict[str, Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise UserError(f'The preset file {path} has the key "{key}" twice; remove one.')
-        return dict(pairs)
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise UserError(f'The preset file {path} has the key "{shown(key)}" twice; remove one.')
+            found[key] = value
+        return found
 
     def reject(constant: str) -> None:
         raise UserError(f"The preset file {path} holds {constant}, which is not a number; replace it.")
@@ -98,8 +101,8 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def _is_number(value: object) -> bool:
-    # JSON's true is an int in Python, and an exponent may overflow to infinity.
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # JSON's true is an int in Python, an exponent may overflow to infinity, and an int exceed every float.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _is_whole(value: object) -> bool:
@@ -113,8 +116,8 @@ def _name(value: object) -> str:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise _WrongValueError("a text")
+    if not isinstance(value, str) or len(value) > _MOST_LETTERS or not is_plain_text(value):
+        raise _WrongValueError(f"a text of at most {_MOST_LETTERS} letters without control characters")
     return value
 
 
@@ -182,7 +185,14 @@ def _normalization(value: object) -> dict[str, Any]:
 def _weights(value: object) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or not value.strip():
+    # Asking for a name longer than any file system's raises.
+    if (
+        not isinstance(value, str)
+        or not value.strip()
+        or not is_plain_text(value)
+        or any(len(part.encode()) > 255 for part in re.split(r"[/\\]", value))
+        or len(value) > 4096
+    ):
         raise _WrongValueError("the name or path of a weights file, or null")
     return value
 
@@ -192,8 +202,8 @@ def _labels(value: object) -> dict[int, str]:
         raise _WrongValueError("an object of label values and names")
     for key, name in value.items():
         if not re.fullmatch(r"[1-9][0-9]{0,8}", key):
-            raise _WrongValueError(f'an object whose keys are whole numbers from 1, not "{key}"')
-        if not isinstance(name, str) or not name.strip():
+            raise _WrongValueError(f'an object whose keys are whole numbers from 1, not "{shown(key)}"')
+        if not isinstance(name, str) or not name.strip() or not is_plain_text(name):
             raise _WrongValueError(f"an object whose values are names, and that of {key} is not")
     return {int(key): name for key, name in value.items()}
 

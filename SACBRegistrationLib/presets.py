@@ -96,7 +96,8 @@ def _read(path: Path) -> Preset:
     values = read_preset_file(path)
     weights = values["weights"]
     beside = path.resolve().parent / weights if weights is not None else None
-    if beside is not None and beside.is_file():
+    # os.path, as pathlib raises for a name that no file can have.
+    if beside is not None and os.path.isfile(beside):
         weights = str(beside)
     return Preset(
         **{**values, "weights": weights, "normalization": Normalization(**values["normalization"])},

@@ -1,11 +1,8 @@
 """Reading volumes, label maps, masks and transforms from files, with one sentence when that fails."""
 
-import gzip
 import logging
-import math
 import os
 import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +12,12 @@ import SimpleITK as sitk
 
 from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.imaging.dicom import read_dicom_folder
+from SACBRegistrationLib.imaging.file_claims import ClaimError, check_claim, check_plausible
 from SACBRegistrationLib.imaging.grid import Grid
 from SACBRegistrationLib.imaging.linear import affine_part
+from SACBRegistrationLib.imaging.meta_header import meta_claim
+from SACBRegistrationLib.imaging.nifti_header import nifti_claim
+from SACBRegistrationLib.imaging.nrrd_header import nrrd_claim
 from SACBRegistrationLib.imaging.validation import (
     describe,
     validate_labels,
@@ -27,7 +28,10 @@ from SACBRegistrationLib.imaging.validation import (
 logger = logging.getLogger(__name__)
 
 _TRANSFORM_SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".mat", ".xfm")
-_CHUNK = 1 << 22
+_UNKNOWN_FORMAT = (
+    "it is damaged or in no format that SimpleITK knows (NIfTI, NRRD, MetaImage, DICOM folder, ...)"
+)
+_CLAIMS = {"NiftiImageIO": nifti_claim, "NrrdImageIO": nrrd_claim, "MetaImageIO": meta_claim}
 
 
 def read_volume(path: str | Path, role: str) -> sitk.Image:
@@ -140,18 +144,21 @@ def _read(path: str | Path, subject: str) -> sitk.Image:
     if file.is_dir():
         with _captured_stderr():
             return read_dicom_folder(file, subject)
-    if file.stat().st_size == 0:
-        raise UserError(f"{subject} is an empty file; copy it again.")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(file))
     try:
+        if file.stat().st_size == 0:
+            raise UserError(f"{subject} is an empty file; copy it again.")
         with _captured_stderr():
-            reader.ReadImageInformation()
-            _check_complete(file, reader, subject)
+            _check_claims(file, reader, subject)
             image = reader.Execute()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"{subject} cannot be read ({reason}); check its disk and path.") from error
     except RuntimeError as error:
         logger.debug("%s", error)
-        raise UserError(f"{subject} cannot be read; {_reason(str(error))}.") from error
+        reason = _reason(str(error)) if file.exists() else "it went away while it was read, check its disk"
+        raise UserError(f"{subject} cannot be read; {reason}.") from error
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
         return image[:, :, :, 0]
     return image
@@ -159,45 +166,34 @@ def _read(path: str | Path, subject: str) -> sitk.Image:
 
 def _reason(message: str) -> str:
     if "Unable to determine ImageIO reader" in message:
-        return (
-            "it is damaged or in no format that SimpleITK knows (NIfTI, NRRD, MetaImage, DICOM folder, ...)"
-        )
+        return _UNKNOWN_FORMAT
     if "orthonormal" in message:
         return "its axis directions are sheared (non-orthonormal), resample it to a right-angled grid first"
     return "it is truncated or damaged, copy it again"
 
 
-def _check_complete(file: Path, reader: sitk.ImageFileReader, subject: str) -> None:
-    """Raises UserError when a NIfTI file is shorter than it says: ITK fills the rest silently."""
-    if not reader.HasMetaDataKey("vox_offset"):
-        return
-    bits = float(reader.GetMetaData("bitpix"))
-    components = [float(reader.GetMetaData(f"dim[{axis}]")) for axis in range(1, 8)]
-    needed = math.prod(max(n, 1.0) for n in components) * bits / 8
-    data = file
-    if file.suffix.lower() == ".hdr":
-        pair = [file.with_suffix(".img"), file.with_suffix(".img.gz")]
-        data = next((candidate for candidate in pair if candidate.exists()), file)
-    elif file.suffix.lower() in (".nii", ".gz"):
-        needed += float(reader.GetMetaData("vox_offset"))
-    try:
-        present = _unpacked_size(data)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{subject} is truncated or damaged; copy it again.") from error
-    if present < needed:
-        raise UserError(f"{subject} is truncated: it has {present} of {needed:.0f} bytes; copy it again.")
+def _check_claims(file: Path, reader: sitk.ImageFileReader, subject: str) -> None:
+    """Has ITK read the header, once the header is known to say what is true of the file.
 
-
-def _unpacked_size(file: Path) -> int:
-    """Returns the number of bytes in a file; a packed one is unpacked, which verifies its checksum."""
-    with file.open("rb") as stream:
-        if stream.read(2) != b"\x1f\x8b":
-            return file.stat().st_size
-    size = 0
-    with gzip.open(file, "rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            size += len(chunk)
-    return size
+    Raises:
+        UserError: When it is not, or its voxels lie in a file elsewhere.
+        RuntimeError: When ITK cannot read it.
+    """
+    # The same reader that the header is checked for reads the file.
+    image_io = sitk.ImageFileReader.GetImageIOFromFileName(str(file))
+    if not image_io:
+        raise UserError(f"{subject} cannot be read; {_UNKNOWN_FORMAT}.")
+    reader.SetImageIO(image_io)
+    claim_of = _CLAIMS.get(image_io)
+    if claim_of is not None:
+        try:
+            claim = claim_of(file)
+        except ClaimError as error:
+            raise UserError(f"{subject} {error}.") from error
+        check_claim(claim, subject)
+    reader.ReadImageInformation()
+    if claim_of is None:
+        check_plausible(file, reader, subject)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Checkpoints: read safely, checked key by key, written with a description of what they hold."""
 
 import os
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -84,7 +85,8 @@ def save_checkpoint(path: str | os.PathLike, network: SACBNet, info: Mapping[str
         "info": described,
         "state_dict": state,
     }
-    temporary = path.with_name(path.name + ".partial")
+    # A name of its own: another process may be writing the same weights.
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
     try:
         with temporary.open("wb") as file:
             torch.save(content, file)

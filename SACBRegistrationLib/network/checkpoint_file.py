@@ -6,7 +6,9 @@ from pathlib import Path
 
 import torch
 
+from SACBRegistrationLib.careful_pickle import ForbiddenNameError
 from SACBRegistrationLib.errors import UserError
+from SACBRegistrationLib.network.checkpoint_scan import is_archive, scan_torch_file
 
 MOST_BYTES = 500_000_000
 """A network has 4.4 MB, and the published files hold sampling grids of 95 MB beside it."""
@@ -31,32 +33,46 @@ def read_torch_file(path: Path) -> object:
         size = path.stat().st_size
         if size == 0:
             raise UserError(f"The weights file {path} is empty; download or convert it again.")
-        if max(size, _unpacked_bytes(path)) > MOST_BYTES:
+        unpacked = _unpacked_bytes(path)
+        if max(size, unpacked) > MOST_BYTES:
             raise UserError(
                 f"The weights file {path} is too large to be a SACB-Net checkpoint; give another file."
             )
+        if unpacked > size:
+            # torch never packs, so only a file made to look small does.
+            raise UserError(
+                f"The weights file {path} unpacks to more than it holds, as no torch file does; download or "
+                "convert it again."
+            )
         _check_sums(path)
+        scan_torch_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise
     except PermissionError as error:
         raise UserError(f"The weights file {path} may not be read; change its permissions.") from error
+    except ForbiddenNameError as error:
+        raise UserError(_unsafe(path)) from error
     except pickle.UnpicklingError as error:
         # An unknown instruction of the format, rather than a known one that is not allowed.
         if "GLOBAL" not in str(error):
             raise UserError(damaged) from error
-        raise UserError(
-            f"The weights file {path} holds something other than weights, so it is not opened; give a file "
-            "that you trust."
-        ) from error
+        raise UserError(_unsafe(path)) from error
     except Exception as error:
         # What a damaged file makes torch raise is not specified, and spans most kinds of exceptions.
         raise UserError(damaged) from error
 
 
+def _unsafe(path: Path) -> str:
+    return (
+        f"The weights file {path} holds something other than weights, so it is not opened; give a file that "
+        "you trust."
+    )
+
+
 def _unpacked_bytes(path: Path) -> int:
     """Returns what the archive claims to unpack to; the reader unpacks no more. 0 for the older format."""
-    if not zipfile.is_zipfile(path):
+    if not is_archive(path):
         return 0
     with zipfile.ZipFile(path) as archive:
         return sum(entry.file_size for entry in archive.infolist())
@@ -65,7 +81,7 @@ def _unpacked_bytes(path: Path) -> int:
 def _check_sums(path: Path) -> None:
     """Raises BadZipFile when a part of the archive is not what was written."""
     # A changed weight looks like any other, and would only show as a worse registration.
-    if zipfile.is_zipfile(path):
+    if is_archive(path):
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
         if broken is not None:

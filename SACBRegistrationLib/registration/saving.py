@@ -1,13 +1,14 @@
 """Writing a result to a folder, all or nothing."""
 
+import errno
 import importlib.util
 import json
 import logging
 import math
 import os
 import shutil
-import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,18 @@ import SimpleITK as sitk
 
 from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.imaging.displacement import write_displacement_field
+from SACBRegistrationLib.imaging.file_claims import ClaimError, check_claim
+from SACBRegistrationLib.imaging.nrrd_header import nrrd_claim
 from SACBRegistrationLib.peak_memory import peak_memory_bytes
 from SACBRegistrationLib.progress import Progress
 from SACBRegistrationLib.registration.stages import Stages
+from SACBRegistrationLib.registration.staging import (
+    clear_remains,
+    flush,
+    replace_parts,
+    show_new,
+    staging_folder,
+)
 
 if TYPE_CHECKING:
     from SACBRegistrationLib.registration.result import RegistrationResult
@@ -31,8 +41,9 @@ _NAMES = (
     "warped_labels.nrrd",
     "inverse.nrrd",
     "clusters",
-    "report.json",
     "overview.png",
+    # The last to come: a folder holds a result when it holds a report.
+    "report.json",
 )
 # A quarter smaller than at level 1 for hundredths of a second; see docs/benchmarks.md.
 _COMPRESSION_LEVEL = 2
@@ -41,6 +52,8 @@ _COMPRESSION_LEVEL = 2
 def check_output_folder(folder: Path) -> None:
     """Checks that a result can be written, before the work starts; leaves nothing behind.
 
+    What a killed run left in the folder goes, and an older result that it had put aside comes back.
+
     Raises:
         UserError: When the folder is a file or cannot be made or written.
     """
@@ -48,8 +61,10 @@ def check_output_folder(folder: Path) -> None:
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise UserError(f"The output folder {folder} is a file; give another folder.")
     existing = next((path for path in (folder, *folder.absolute().parents) if os.path.exists(path)), folder)
+    for place in (folder, folder.absolute().parent):
+        clear_remains(place, _NAMES)
     try:
-        with tempfile.TemporaryDirectory(dir=existing, prefix=".sacb-"):
+        with staging_folder(existing):
             pass
     except OSError as error:
         raise UserError(f"The output folder {folder} cannot be written; give another folder.") from error
@@ -59,7 +74,8 @@ def save_result(result: "RegistrationResult", folder: Path, inverse: bool = Fals
     """Writes transform, warped image, clusters, report and overview; replaces an older result.
 
     Everything is written beside its place first and moved there last, so that a failure leaves the folder as
-    it was. The overview picture is left out, with a warning in the log, where matplotlib is not installed.
+    it was, and so does the next run when the process was killed. The overview picture is left out, with a
+    warning in the log, where matplotlib is not installed.
 
     Args:
         result: What to write.
@@ -75,11 +91,15 @@ def save_result(result: "RegistrationResult", folder: Path, inverse: bool = Fals
     check_output_folder(folder)
     made = _first_missing(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".sacb-") as temporary:
-            _write(result, Path(temporary), inverse)
-            written = sorted(path.relative_to(temporary) for path in Path(temporary).rglob("*.*"))
-            _replace(Path(temporary), folder)
+        if made is None:
+            with staging_folder(folder) as parts:
+                written = _write(result, parts, inverse)
+                replace_parts(parts, folder, _NAMES)
+        else:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with staging_folder(folder.parent) as parts:
+                written = _write(result, parts, inverse)
+                show_new(parts, folder)
     except BaseException as error:
         if made is not None:
             shutil.rmtree(made, ignore_errors=True)
@@ -98,7 +118,8 @@ def _first_missing(folder: Path) -> Path | None:
     return missing[-1] if missing else None
 
 
-def _write(result: "RegistrationResult", folder: Path, inverse: bool) -> None:
+def _write(result: "RegistrationResult", folder: Path, inverse: bool) -> list[Path]:
+    """Writes everything to the disk; returns the files, relative to the folder."""
     begun = time.perf_counter()
     stages = Stages(Progress(), {"inverse": 3.0, "picture": 1.0})
     report = dict(result.report)
@@ -109,8 +130,8 @@ def _write(result: "RegistrationResult", folder: Path, inverse: bool) -> None:
             "residual_mean_mm": found.residual_mean_mm,
             "residual_p99_mm": found.residual_p99_mm,
         }
-        write_displacement_field(found.displacement_field, folder / "inverse.nrrd")
-    write_displacement_field(result.displacement_field, folder / "transform.nrrd")
+        _write_field(found.displacement_field, folder / "inverse.nrrd")
+    _write_field(result.displacement_field, folder / "transform.nrrd")
     _write_image(result.warped, folder / "warped.nrrd")
     if result.warped_labels is not None:
         _write_image(result.warped_labels, folder / "warped_labels.nrrd")
@@ -132,6 +153,8 @@ def _write(result: "RegistrationResult", folder: Path, inverse: bool) -> None:
     report["peak_memory_bytes"] = peak_memory_bytes()
     text = json.dumps(without_nan(report), indent=2, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    flush(folder)
+    return sorted(path.relative_to(folder) for path in folder.rglob("*.*"))
 
 
 def _draw(result: "RegistrationResult", path: Path) -> None:
@@ -149,36 +172,20 @@ def _write_image(image: sitk.Image, path: Path) -> None:
     writer.UseCompressionOn()
     writer.SetCompressionLevel(_COMPRESSION_LEVEL)
     writer.Execute(image)
+    _check_written(path)
 
 
-def _replace(source: Path, folder: Path) -> None:
-    """Moves what was written over what was there, keeping the old parts until every new one is in place."""
-    old = source / ".old"
-    old.mkdir()
-    kept: list[str] = []
-    placed: list[str] = []
+def _write_field(field: sitk.Image, path: Path) -> None:
+    write_displacement_field(field, path)
+    _check_written(path)
+
+
+def _check_written(path: Path) -> None:
+    """Raises OSError when a file is shorter than it says: ITK overlooks that the disk was full at its end."""
     try:
-        for name in _NAMES:
-            if (folder / name).exists():
-                os.replace(folder / name, old / name)
-                kept.append(name)
-        for name in _NAMES:
-            if (source / name).exists():
-                os.replace(source / name, folder / name)
-                placed.append(name)
-    except BaseException:
-        for name in placed:
-            _remove(folder / name)
-        for name in kept:
-            os.replace(old / name, folder / name)
-        raise
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
+        check_claim(replace(nrrd_claim(path), silent=True), f"The file {path.name}")
+    except (ClaimError, UserError) as error:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
 def without_nan(value: object) -> object:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from SACBRegistrationLib.errors import UserError
+from SACBRegistrationLib.foreign_text import MOST_SHOWN, shown
 
 _REQUIRED = ("fixed", "moving", "fixed_labels", "moving_labels")
 _OPTIONAL = ("name", "transform", "initial_transform", "fixed_mask", "moving_mask")
@@ -85,8 +86,8 @@ def read_pair_list(path: Path) -> tuple[PairFiles, ...]:
         pair = _pair(path, line, columns, cells)
         if (before := names.setdefault(pair.name.casefold(), line)) != line:
             raise UserError(
-                f'Line {line} of {path} has the name "{pair.name}" of line {before}; give every pair a name '
-                'of its own in the column "name".'
+                f'Line {line} of {path} has the name "{shown(pair.name)}" of line {before}; give every pair '
+                'a name of its own in the column "name".'
             )
         pairs.append(pair)
     if not pairs:
@@ -140,7 +141,9 @@ def _columns(path: Path, line: int, header: list[str]) -> list[str]:
     known = ", ".join((*_REQUIRED, *_OPTIONAL))
     for name in columns:
         if name not in _REQUIRED + _OPTIONAL:
-            raise UserError(f'Line {line} of {path} names the unknown column "{name}"; there are {known}.')
+            raise UserError(
+                f'Line {line} of {path} names the unknown column "{shown(name)}"; there are {known}.'
+            )
         if columns.count(name) > 1:
             raise UserError(f'Line {line} of {path} names the column "{name}" twice; remove one.')
     for name in _REQUIRED:
@@ -171,7 +174,8 @@ def _pair(path: Path, line: int, columns: list[str], cells: list[str]) -> PairFi
         # os.path, as pathlib raises for what lies in a folder that may not be entered.
         if not os.path.exists(file):
             raise UserError(
-                f"Line {line} of {path}: the {_WHAT[name]} ({file}) does not exist; check the path."
+                f"Line {line} of {path}: the {_WHAT[name]} ({shown(file, MOST_SHOWN)}) does not exist; check "
+                "the path."
             )
     name = given.get("name") or f"{_stem(files['fixed'])} from {_stem(files['moving'])}"
     return PairFiles(line=line, name=name, **files)

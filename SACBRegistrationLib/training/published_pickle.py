@@ -10,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
+from SACBRegistrationLib.careful_pickle import CarefulUnpickler, ForbiddenNameError
 from SACBRegistrationLib.errors import UserError
+from SACBRegistrationLib.foreign_text import shown
 
 MOST_BYTES = 4 * 2**30
 """A scan of 160x192x224 voxels with its labels has 55 MB; a larger file was given by mistake."""
 
+# An image and its labels take about 60 instructions.
+_MOST_STEPS = 1000
 _TYPE_CODE = re.compile(r"b1|[iu][1248]|f[248]")
-
-
-class _ForbiddenError(Exception):
-    """The pickle names something that no array needs."""
 
 
 class _Function:
@@ -85,28 +85,24 @@ class _Array:
         return self._content
 
 
-class _ArrayUnpickler(pickle.Unpickler):
-    """Knows arrays of numbers and nothing else."""
+class _Names:
+    """What a pickle of arrays may name, and what each name does here.
 
-    def __init__(self, file) -> None:
-        super().__init__(file)
-        self._left = MOST_BYTES
+    Args:
+        most_text: Letters of text that may be turned into bytes, no more than a file of such a length holds.
+    """
+
+    def __init__(self, most_text: int) -> None:
+        self._left = most_text
         self._array_type = _Function(self._refuse)
-        self._known = {
+        self.known = {
             ("numpy", "ndarray"): self._array_type,
             ("numpy", "dtype"): _Function(_NumberType),
             ("_codecs", "encode"): _Function(self._encode),
         }
         for package in ("numpy.core", "numpy._core"):
-            self._known[f"{package}.multiarray", "_reconstruct"] = _Function(self._empty)
-            self._known[f"{package}.numeric", "_frombuffer"] = _Function(self._from_buffer)
-
-    def find_class(self, module: str, name: str):
-        """Returns the stand-in of a name; the base class would import it."""
-        try:
-            return self._known[module, name]
-        except KeyError:
-            raise _ForbiddenError(f"{module}.{name}"[:100]) from None
+            self.known[f"{package}.multiarray", "_reconstruct"] = _Function(self._empty)
+            self.known[f"{package}.numeric", "_frombuffer"] = _Function(self._from_buffer)
 
     def _refuse(self, *_):
         raise ValueError("an array is made by numpy's own functions alone")
@@ -142,10 +138,11 @@ def read_published_pickle(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             holds other arrays.
     """
     try:
-        if path.stat().st_size > MOST_BYTES:
+        size = path.stat().st_size
+        if size > MOST_BYTES:
             raise UserError(f"The pickle {path} is too large to hold one scan; give another file.")
         with path.open("rb") as file:
-            content = _ArrayUnpickler(file).load()
+            content = CarefulUnpickler(file, _Names(size).known, _MOST_STEPS).load()
         parts = content if isinstance(content, tuple | list) else [content]
         if not 1 <= len(parts) <= 2 or not all(type(part) is _Array for part in parts):
             raise ValueError("neither an image nor a tuple of image and labels")
@@ -153,10 +150,10 @@ def read_published_pickle(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"The pickle {path} cannot be read ({reason}); check the split.") from error
-    except _ForbiddenError as error:
+    except ForbiddenNameError as error:
         raise UserError(
-            f"The pickle {path} wants to use {error}, which no image needs, so it is not opened; give a file "
-            "that you trust."
+            f"The pickle {path} wants to use {shown(error)}, which no image needs, so it is not opened; give "
+            "a file that you trust."
         ) from error
     # What a damaged pickle makes Python raise spans most kinds of exceptions, as for torch files.
     except (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, RecursionError) as error:
@@ -175,7 +172,9 @@ def _damaged(path: Path, error: Exception) -> UserError:
 
 def _checked(path: Path, arrays: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
     volumes = [each[0] if each.ndim == 4 and each.shape[0] == 1 else each for each in arrays]
-    image = volumes[0].astype(np.float32)
+    # What is too large for float32 becomes infinite, and is refused below.
+    with np.errstate(over="ignore"):
+        image = volumes[0].astype(np.float32)
     if image.ndim != 3 or not image.size:
         raise UserError(f"The pickle {path} holds no 3D image; give a file of image and labels.")
     if not np.isfinite(image).all():

@@ -2,11 +2,13 @@
 
 import csv
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from SACBRegistrationLib.errors import UserError
+from SACBRegistrationLib.foreign_text import MOST_SHOWN, shown
 
 PICKLE_SUFFIX = ".pkl"
 MOST_BYTES = 1 << 24
@@ -147,12 +149,15 @@ def _sorted_parts(entries, file: Path, folder: Path) -> dict[str, list[Subject]]
         part = _PARTS.get(name.strip().lower())
         if part is None:
             raise UserError(
-                f'The split {file} has the unknown part "{name[:40]}"; use train, validation, test or atlas.'
+                f'The split {file} has the unknown part "{shown(name)}"; use train, validation, test or '
+                "atlas."
             )
         values = entry if isinstance(entry, Mapping) else {}
         image, labels = values.get("image"), values.get("labels") or values.get("label") or None
         if not isinstance(image, str) or not image.strip() or not isinstance(labels, str | None):
-            raise UserError(f'The split {file} has an entry in "{name[:40]}" that names no image; repair it.')
+            raise UserError(
+                f'The split {file} has an entry in "{shown(name)}" that names no image; repair it.'
+            )
         parts[part].append(
             Subject(folder / image.strip(), None if labels is None else folder / labels.strip())
         )
@@ -177,7 +182,8 @@ def _checked(parts: dict[str, list[Subject]], source: Path) -> Split:
             key = subject.image.resolve()
             if key in seen:
                 where = name if seen[key] == name else f"{seen[key]} and {name}"
-                raise UserError(f"The split {source} names {subject.image} twice ({where}); name it once.")
+                twice = shown(subject.image, MOST_SHOWN)
+                raise UserError(f"The split {source} names {twice} twice ({where}); name it once.")
             seen[key] = name
     return Split(
         tuple(parts["training"]),
@@ -189,7 +195,9 @@ def _checked(parts: dict[str, list[Subject]], source: Path) -> Split:
 
 def _check_files(subject: Subject, source: Path) -> None:
     for path in (subject.image, subject.labels):
-        if path is not None and not path.exists():
+        # os.path, as pathlib raises for a name that no file can have.
+        if path is not None and not os.path.exists(path):
             raise UserError(
-                f"The file {path} of the split {source} does not exist; correct the split or --data."
+                f"The file {shown(path, MOST_SHOWN)} of the split {source} does not exist; correct the split "
+                "or --data."
             )

@@ -152,6 +152,26 @@ def test_another_pair_renames_what_was_named_after_the_first(targets, scene):
     assert hierarchy.GetItemName(second.folderItem) == "other to fixed"
 
 
+def test_no_name_of_a_patient_is_carried_over(scene, targets):
+    inputs = {targets.fixed.GetID(), targets.moving.GetID()}
+    for node in (targets.fixed, targets.moving):
+        node.SetAttribute("DICOM.PatientName", "Mustermann^Erika")
+        node.SetDescription("Mustermann^Erika")
+    write(targets, some_result())
+    assert "Mustermann" in targets.fixed.GetAttribute("DICOM.PatientName")
+    made = [scene.GetNthNode(n) for n in range(scene.GetNumberOfNodes())]
+    texts = [
+        (
+            node.GetName(),
+            node.GetDescription(),
+            [node.GetAttribute(name) for name in node.GetAttributeNames()],
+        )
+        for node in made
+        if node.GetID() not in inputs
+    ]
+    assert len(texts) > 5 and "Mustermann" not in str(texts)
+
+
 def test_a_volume_given_for_the_warped_one_is_used(scene, targets):
     given = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "given")
     made = write(Targets(targets.fixed, targets.moving, None, given), some_result())
