@@ -140,6 +140,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/progress.py
   SACBRegistrationLib/registration/__init__.py
   SACBRegistrationLib/registration/agreement.py
+  SACBRegistrationLib/registration/anatomy_notes.py
   SACBRegistrationLib/registration/box_filter.py
   SACBRegistrationLib/registration/checked_settings.py
   SACBRegistrationLib/registration/devices.py

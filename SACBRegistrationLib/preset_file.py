@@ -23,6 +23,7 @@ _DEFAULTS: dict[str, Any] = {
     "weights": None,
     "refine_steps": 30,
     "training_lambda": 1.0,
+    "skull_stripped": False,
     "labels": {},
 }
 
@@ -115,6 +116,12 @@ def _name(value: object) -> str:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise _WrongValueError("a text")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _WrongValueError("true or false")
     return value
 
 
@@ -212,5 +219,6 @@ _CHECKS = {
     "weights": _weights,
     "refine_steps": _whole(1, 10000),
     "training_lambda": _positive(1e6),
+    "skull_stripped": _flag,
     "labels": _labels,
 }

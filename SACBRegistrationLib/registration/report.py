@@ -20,6 +20,7 @@ from SACBRegistrationLib.peak_memory import peak_memory_bytes
 from SACBRegistrationLib.presets import Preset
 from SACBRegistrationLib.progress import Progress
 from SACBRegistrationLib.registration.agreement import measure_agreement
+from SACBRegistrationLib.registration.anatomy_notes import anatomy_notes
 from SACBRegistrationLib.registration.checked_settings import cluster_numbers, refinement_steps
 from SACBRegistrationLib.registration.devices import device_name
 from SACBRegistrationLib.registration.inference import NetworkOutput
@@ -95,7 +96,11 @@ def make_report(fixed: PreparedImage, moving: PreparedImage, found: Findings, pr
         },
         "weights": dict(found.network.info) if found.network is not None else None,
         "self_check": _self_check(facts),
-        "notes": [*_notes(found), *worsening_notes(agreement.local_ncc, dice)],
+        "notes": [
+            *anatomy_notes(fixed, moving, found.preset),
+            *_notes(found),
+            *worsening_notes(agreement.local_ncc, dice),
+        ],
         "alignment": {
             "kind": found.aligned.kind,
             "mutual_information": found.aligned.mutual_information,
