@@ -90,7 +90,7 @@ def align(
 ) -> AlignmentResult:
     """Finds the linear transform that maps the fixed image onto the moving image.
 
-    At 8 mm, both centres of mass and both centres of geometry are matched in 27 poses each; the best are
+    At 8 mm, both centres of mass and both centres of geometry are matched in 30 poses each; the best are
     followed, rigid first, then affine. The winner is refined at 4 mm with Mattes mutual information, and last
     with local correlation where that keeps the mutual information. Nothing is random.
 

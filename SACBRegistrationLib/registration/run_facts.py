@@ -35,8 +35,9 @@ class RunFacts:
         volume_p99: 99th percentile of the same.
         deformation_p99_mm: 99th percentile of the distance by which the deformation moves the fixed anatomy
             beyond the alignment.
-        bending_p99_mm: Likewise, beyond the affine map that comes nearest to the whole transform: what a bad
-            alignment left to the deformation as a whole does not count.
+        bending_mean_mm: Mean distance by which it moves the fixed anatomy beyond the affine map that comes
+            nearest to the whole transform: what a bad alignment left to the deformation does not count.
+        bending_p99_mm: 99th percentile of the same.
         anatomy_mm: Longest side of the box around the fixed anatomy.
         stretch_least: Smallest factor by which the alignment changes a length.
         stretch_most: Largest.
@@ -55,6 +56,7 @@ class RunFacts:
     volume_p01: float
     volume_p99: float
     deformation_p99_mm: float
+    bending_mean_mm: float
     bending_p99_mm: float
     anatomy_mm: float
     stretch_least: float
@@ -93,6 +95,7 @@ def measure_facts(
     low, high = np.percentile(changes, (1, 99)) / abs(determinant)
     points = _points_of(anatomy)
     moved = map_points(field, points)
+    bending = _beyond(_nearest_affine(points, moved), points, moved)
     first, last = bounding_box(fixed.foreground)
     return RunFacts(
         similarity_before=agreement.within["before"],
@@ -104,7 +107,8 @@ def measure_facts(
         volume_p01=float(low),
         volume_p99=float(high),
         deformation_p99_mm=_percentile(_beyond(linear, points, moved)),
-        bending_p99_mm=_percentile(_beyond(_nearest_affine(points, moved), points, moved)),
+        bending_mean_mm=float(bending.mean()),
+        bending_p99_mm=_percentile(bending),
         anatomy_mm=float(((last - first + 1) * np.asarray(fixed.grid.spacing)).max()),
         stretch_least=float(stretches.min()),
         stretch_most=float(stretches.max()),

@@ -21,8 +21,7 @@ class Limits:
     Attributes:
         similarity: Least local NCC after everything.
         clear_similarity: From this local NCC on, much bending is believed.
-        bending: Largest 99th percentile of the deformation beyond an affine map, as a part of the anatomy's
-            length.
+        bending: Largest mean of the deformation beyond an affine map, as a part of the anatomy's length.
         folding_percent: Largest part of the anatomy that folds.
         least_dice: Least Dice of the two anatomies.
         stretch: Largest factor by which the alignment changes a length, either way.
@@ -33,14 +32,14 @@ class Limits:
     """
 
     similarity: tuple[float, float] = (0.55, 0.25)
-    clear_similarity: float = 0.965
-    bending: tuple[float, float] = (0.06, 0.25)
+    clear_similarity: float = 0.97
+    bending: tuple[float, float] = (0.026, 0.1)
     folding_percent: tuple[float, float] = (0.5, 5.0)
     least_dice: tuple[float, float] = (0.85, 0.5)
     stretch: tuple[float, float] = (1.35, 2.0)
     inverse_residual_mm: tuple[float, float] = (1.0, 10.0)
     least_seen: float = 0.5
-    mirrored_gain: float = 0.1
+    mirrored_gain: float = 0.04
     least_gain: float = 0.002
 
 
@@ -76,7 +75,7 @@ def self_check(facts: RunFacts, limits: Limits = Limits()) -> SelfCheck:
 
 def _found(facts: RunFacts, limits: Limits) -> Iterator[tuple[str, str]]:
     """Yields a verdict and a sentence for everything that speaks against "good"."""
-    after, part = facts.similarity_after, facts.bending_p99_mm / facts.anatomy_mm
+    after, part = facts.similarity_after, facts.bending_mean_mm / facts.anatomy_mm
     if verdict := _below(after, limits.similarity):
         yield verdict, f"The images agree little after the registration (similarity {after:.2f} of 1)."
     if after < facts.similarity_before + limits.least_gain and after < limits.clear_similarity:
@@ -85,7 +84,7 @@ def _found(facts: RunFacts, limits: Limits) -> Iterator[tuple[str, str]]:
         yield LOOK, "The deformation made the images less similar than the alignment had left them."
     verdict = _above(part, limits.bending)
     if verdict == FAILED or (verdict and after < limits.clear_similarity):
-        bent = f"The deformation bends tissue by {facts.bending_p99_mm:.0f} mm, more than is likely."
+        bent = f"The deformation bends tissue by up to {facts.bending_p99_mm:.0f} mm, more than is likely."
         yield verdict, bent
     if verdict := _below(facts.foreground_dice, limits.least_dice):
         dice = facts.foreground_dice

@@ -11,6 +11,7 @@ from Benchmarks.hard_scans import (
     moved_truth,
     other_contrast,
     placed,
+    swapped,
     with_head,
     with_metal,
     zero_bordered,
@@ -24,7 +25,7 @@ from SACBRegistrationLib.imaging.reading import read_volume
 from SACBRegistrationLib.presets import load_preset
 from SACBRegistrationLib.registration.anatomy_notes import anatomy_notes
 from SACBRegistrationLib.registration.pair import prepare_image
-from SACBRegistrationLib.registration.self_check import GOOD
+from SACBRegistrationLib.registration.self_check import GOOD, Limits
 
 
 def notes_on(fixed, moving, preset="ixi", moving_mask=None) -> list[str]:
@@ -132,14 +133,23 @@ def test_left_half_from_the_right_half_is_never_called_good():
     assert found.verdict != GOOD
 
 
-@pytest.mark.parametrize("how", ["500 mm apart", "prone"])
-def test_far_apart_and_turned_prone_are_found(how):
+def test_turned_prone_and_500_mm_apart_is_found():
     scene = brain_scene()
-    away = sitk.TranslationTransform(3, (300.0, -400.0, 0.0))
-    after = away if how == "500 mm apart" else half_turn(scene.scan)
-    truth = moved_truth(scene.copy, after)
+    turn, away = half_turn(scene.scan), sitk.TranslationTransform(3, (300.0, -400.0, 0.0))
+    moving = placed(placed(scene.scan, turn), away)
+    truth = moved_truth(scene.copy, sitk.CompositeTransform([away, turn]))
     before = transform_errors(sitk.Transform(3, sitk.sitkIdentity), truth, scene.copy.inside).mean()
-    found = align(scene.copy.image, placed(scene.scan, after), "rigid")
+    found = align(scene.copy.image, moving, "rigid")
     error = transform_errors(found.transform, truth, scene.copy.inside).mean()
     # A rigid map leaves the copy's own scaling and bending.
-    assert error < 6 and before > 50
+    assert error < 6 and before > 450
+    assert found.mirrored_gain < Limits().mirrored_gain
+
+
+def test_swapped_left_and_right_is_noticed():
+    scene = brain_scene()
+    found = align(
+        scene.copy.image, swapped(scene.scan, "L"), "rigid", initial=scene.copy.truth.GetNthTransform(0)
+    )
+    assert found.mirrored_gain > Limits().mirrored_gain
+    assert align(scene.copy.image, scene.scan, "none").mirrored_gain is None
