@@ -33,7 +33,7 @@ class Limits:
 
     similarity: tuple[float, float] = (0.55, 0.25)
     clear_similarity: float = 0.97
-    bending: tuple[float, float] = (0.026, 0.1)
+    bending: tuple[float, float] = (0.03, 0.1)
     folding_percent: tuple[float, float] = (0.5, 5.0)
     least_dice: tuple[float, float] = (0.85, 0.5)
     stretch: tuple[float, float] = (1.35, 2.0)

@@ -74,17 +74,19 @@ SCANS = {
         "set", BRAIN, _CT, ("no_steps", "network", *_BOTH_HALVES, "plain", "few_steps", "swapped_lr")
     ),
     "brain-oasis/1006_t1": Source(
-        "checked", BRAIN, _OTHER_CT, ("thick", *_BOTH_HALVES, "t2", "other_side", "prone", "swapped_lr")
+        "set", BRAIN, _OTHER_CT, ("thick", *_BOTH_HALVES, "t2", "other_side", "prone", "swapped_lr")
     ),
-    _CT: Source("set", ABDOMEN, "brain-oasis/1000_t1", ("thick", "metal", "half_fixed", "stranger", "plain")),
+    "brain-oasis/1008_t1": Source(
+        "checked", BRAIN, _OTHER_CT, ("no_steps", "network", "head", "slab", "other_side", "stranger", "far")
+    ),
     "abdomen-ircad/ircad07_ct": Source(
-        "checked", ABDOMEN, "brain-oasis/1007_t1", ("zeros", "metal", "half_moving", "swapped_is", "stranger")
+        "checked", ABDOMEN, "brain-oasis/1008_t1", ("zeros", "metal", "half_moving", "swapped_is", "stranger")
+    ),
+    _CT: Source(
+        "set", ABDOMEN, "brain-oasis/1000_t1", ("thick", "metal", "half_fixed", "swapped_is", "stranger")
     ),
     "brain-oasis/1002_t1": Source(
         "set", BRAIN, _CT, ("thick", "t2", "head", "other_side", "swapped_is", "stranger")
-    ),
-    "brain-oasis/1007_t1": Source(
-        "checked", BRAIN, _OTHER_CT, ("no_steps", "network", "head", "slab", "stranger", "far")
     ),
 }
 """What is registered, by the scan's file."""
