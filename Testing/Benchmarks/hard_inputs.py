@@ -102,7 +102,7 @@ def measure(case: Case, kind: Kind, quick: bool) -> dict:
     """Registers a case; returns "error_mm" and the facts, or "message", the one sentence of a refusal."""
     options = {"preset": kind.preset, "device": "cpu", **kind.options, **case.options}
     if quick:
-        options = {**options, "refine": 5, "refine_spacing": 6.0}
+        options = {**options, "refine_spacing": 4.0}
     begun = time.perf_counter()
     try:
         result = register(case.fixed, case.moving, **options)
