@@ -78,6 +78,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/imaging/phantom_transform.py
   SACBRegistrationLib/imaging/reading.py
   SACBRegistrationLib/imaging/resampling.py
+  SACBRegistrationLib/imaging/round_trip.py
   SACBRegistrationLib/imaging/spline.py
   SACBRegistrationLib/imaging/tensors.py
   SACBRegistrationLib/imaging/validation.py
@@ -147,6 +148,8 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/presets.py
   SACBRegistrationLib/progress.py
   SACBRegistrationLib/registration/__init__.py
+  SACBRegistrationLib/registration/agreement.py
+  SACBRegistrationLib/registration/anatomy_notes.py
   SACBRegistrationLib/registration/box_filter.py
   SACBRegistrationLib/registration/checked_settings.py
   SACBRegistrationLib/registration/devices.py
@@ -162,7 +165,9 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/registration/regularization.py
   SACBRegistrationLib/registration/report.py
   SACBRegistrationLib/registration/result.py
+  SACBRegistrationLib/registration/run_facts.py
   SACBRegistrationLib/registration/saving.py
+  SACBRegistrationLib/registration/self_check.py
   SACBRegistrationLib/registration/similarity.py
   SACBRegistrationLib/registration/stages.py
   SACBRegistrationLib/registration/staging.py

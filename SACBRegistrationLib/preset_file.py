@@ -25,6 +25,7 @@ _DEFAULTS: dict[str, Any] = {
     "weights": None,
     "refine_steps": 30,
     "training_lambda": 1.0,
+    "skull_stripped": False,
     "labels": {},
 }
 
@@ -118,6 +119,12 @@ def _name(value: object) -> str:
 def _text(value: object) -> str:
     if not isinstance(value, str) or len(value) > _MOST_LETTERS or not is_plain_text(value):
         raise _WrongValueError(f"a text of at most {_MOST_LETTERS} letters without control characters")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _WrongValueError("true or false")
     return value
 
 
@@ -222,5 +229,6 @@ _CHECKS = {
     "weights": _weights,
     "refine_steps": _whole(1, 10000),
     "training_lambda": _positive(1e6),
+    "skull_stripped": _flag,
     "labels": _labels,
 }

@@ -29,6 +29,7 @@ class Preset:
         weights: File name in Resources/Weights, absolute path for a user's own file, or None without weights.
         refine_steps: Most refinement steps per resolution where refinement is asked for without a number.
         training_lambda: Weight of the smoothness term in training.
+        skull_stripped: Whether it is for brains without skull, scalp and neck.
         labels: Names of the structures that scores are reported for, by label value.
     """
 
@@ -45,6 +46,7 @@ class Preset:
     weights: str | None
     refine_steps: int
     training_lambda: float
+    skull_stripped: bool
     labels: Mapping[int, str]
 
     @property

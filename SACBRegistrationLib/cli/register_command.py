@@ -162,6 +162,8 @@ def summary(report) -> str:
             f"Mean Dice  {dice['mean_before']:.3f} before, {dice['mean_aligned']:.3f} aligned, "
             f"{dice['mean_after']:.3f} registered ({len(dice['per_label'])} labels)",
         )
+    check = report["self_check"]
+    lines.append(f"Self-check {check['verdict']}: {' '.join(check['reasons'])}")
     lines.extend(f"Note       {note}" for note in report["notes"])
     return "\n".join(lines)
 

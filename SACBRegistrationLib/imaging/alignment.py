@@ -14,6 +14,7 @@ from SACBRegistrationLib.imaging.alignment_levels import (
     AlignmentSide,
     alignment_level,
     alignment_side,
+    center_of_mass,
     radius,
 )
 from SACBRegistrationLib.imaging.alignment_search import (
@@ -62,6 +63,9 @@ class AlignmentResult:
         mutual_information: Mattes mutual information at the finest level, higher is better; None for "none".
         overlap: What the two anatomies share, as a part of the smaller one.
         seconds: Time taken.
+        mirrored_gain: Mutual information that is gained at the coarse level by mirroring the moving image
+            along its left-right axis and aligning it from here, as a part of what there is; None for "none".
+            Clearly above 0 it says that left and right are swapped in one of the images.
     """
 
     transform: sitk.Transform
@@ -69,6 +73,7 @@ class AlignmentResult:
     mutual_information: float | None
     overlap: float
     seconds: float
+    mirrored_gain: float | None = None
 
 
 def align(
@@ -85,7 +90,7 @@ def align(
 ) -> AlignmentResult:
     """Finds the linear transform that maps the fixed image onto the moving image.
 
-    At 8 mm, both centres of mass and both centres of geometry are matched in 27 poses each; the best are
+    At 8 mm, both centres of mass and both centres of geometry are matched in 30 poses each; the best are
     followed, rigid first, then affine. The winner is refined at 4 mm with Mattes mutual information, and last
     with local correlation where that keeps the mutual information. Nothing is random.
 
@@ -115,7 +120,7 @@ def align(
     progress.report(0.0)
     fixed_foreground = foreground_mask(fixed) if fixed_foreground is None else fixed_foreground
     moving_foreground = foreground_mask(moving) if moving_foreground is None else moving_foreground
-    information = None
+    information = gain = None
     if kind == "none":
         transform = initial if initial is not None else sitk.AffineTransform(3)
     else:
@@ -124,7 +129,8 @@ def align(
             alignment_side(moving, moving_foreground, moving_mask),
         )
         try:
-            found, information = _searched(*sides, kind, initial, progress)
+            found, information = _searched(*sides, kind, initial, progress.part(0.0, 0.95, progress.stage))
+            gain = _mirrored_gain(*sides, found, initial, progress.part(0.95, 1.0, progress.stage))
         except RuntimeError as error:
             logger.debug("%s", error)
             raise UserError(
@@ -134,7 +140,7 @@ def align(
         transform = _combined(found, initial, Grid.from_image(fixed))
     shared = check_overlap(fixed_foreground, moving_foreground, transform)
     progress.report(1.0)
-    return AlignmentResult(transform, kind, information, shared, time.perf_counter() - begin)
+    return AlignmentResult(transform, kind, information, shared, time.perf_counter() - begin, gain)
 
 
 def _searched(
@@ -145,7 +151,7 @@ def _searched(
     progress: Progress,
 ) -> tuple[sitk.Transform, float]:
     """Returns the transform before `initial` and its mutual information at the fine level."""
-    scale = max(1.0, radius(fixed.foreground) / _HEAD_RADIUS)
+    scale = _scale(fixed)
     coarse = alignment_level(fixed, moving, scale * _COARSE, _REACH)
     found = _coarse_search(fixed, moving, coarse, kind, initial, progress.part(0.05, 0.4, progress.stage))
     fine = alignment_level(fixed, moving, scale * _FINE, _REACH)
@@ -208,6 +214,46 @@ def _improved(
         if all(abs(information - other) > _SAME_INFORMATION for _, other, _, _ in ends):
             ends.append((lost, information, number, end))
     return [end for *_, end in sorted(ends, key=lambda entry: (entry[0], -entry[1], entry[2]))]
+
+
+def _mirrored_gain(
+    fixed: AlignmentSide,
+    moving: AlignmentSide,
+    found: sitk.Transform,
+    initial: sitk.Transform | None,
+    progress: Progress,
+) -> float:
+    """Returns what mirroring the moving image gains; see `AlignmentResult`."""
+    level = alignment_level(fixed, moving, _scale(fixed) * _COARSE, _REACH)
+    whole = found if initial is None else sitk.CompositeTransform([initial, found])
+    start = affine_part(sitk.CompositeTransform([_mirror(moving), whole]), Grid.from_image(fixed.image))
+    mirrored = sitk.AffineTransform(3)
+    mirrored.SetCenter(tuple(center_of_mass(fixed.foreground)))
+    mirrored.SetMatrix(tuple(start.matrix.ravel()))
+    moved = start.matrix @ mirrored.GetCenter() + start.offset
+    mirrored.SetTranslation(tuple(moved - mirrored.GetCenter()))
+    usual = mutual_information(level, found, initial)
+    try:
+        _, ended = maximize_information(level, mirrored, initial=None, iterations=8, progress=progress)
+    except RuntimeError as error:
+        # Mirrored, the images do not meet: nothing is gained.
+        logger.debug("%s", error)
+        return -1.0
+    return (ended - usual) / usual if usual > 0 else 0.0
+
+
+def _mirror(moving: AlignmentSide) -> sitk.AffineTransform:
+    """Returns the reflection of the moving image along its left-right axis, through its anatomy's centre."""
+    grid = Grid.from_image(moving.image)
+    normal = grid.axes[:, next(axis for axis, code in enumerate(grid.axis_codes) if code in "LR")]
+    mirror = sitk.AffineTransform(3)
+    mirror.SetCenter(tuple(center_of_mass(moving.foreground)))
+    mirror.SetMatrix(tuple((np.eye(3) - 2 * np.outer(normal, normal)).ravel()))
+    return mirror
+
+
+def _scale(fixed: AlignmentSide) -> float:
+    return max(1.0, radius(fixed.foreground) / _HEAD_RADIUS)
 
 
 def _combined(found: sitk.Transform, initial: sitk.Transform | None, grid: Grid) -> sitk.Transform:

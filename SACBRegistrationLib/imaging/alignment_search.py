@@ -106,15 +106,19 @@ def mutual_information(
 
 
 def starting_transforms(fixed: AlignmentSide, moving: AlignmentSide) -> list[sitk.Euler3DTransform]:
-    """Returns rigid starts: centres of mass and centres of geometry matched, each turned to 27 poses."""
+    """Returns rigid starts: centres of mass and of geometry matched, each in 27 poses and three half turns.
+
+    A patient may have lain on the front, or been pushed in feet first, without the header knowing.
+    """
     fixed_center = center_of_mass(fixed.foreground)
     offsets = (
         center_of_mass(moving.foreground) - fixed_center,
         Grid.from_image(moving.image).center - Grid.from_image(fixed.image).center,
     )
     angles = np.radians((0.0, -_START_ANGLE, _START_ANGLE))
+    poses = [*product(angles, repeat=3), *(np.pi * np.eye(3)).tolist()]
     starts = []
-    for offset, turn in product(offsets, product(angles, repeat=3)):
+    for offset, turn in product(offsets, poses):
         start = sitk.Euler3DTransform()
         start.SetCenter(tuple(fixed_center))
         start.SetRotation(*turn)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 import torch
 
@@ -12,6 +13,7 @@ from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.imaging.alignment import AlignmentResult, align
 from SACBRegistrationLib.imaging.displacement import compose_displacement
 from SACBRegistrationLib.imaging.grid import Grid
+from SACBRegistrationLib.imaging.linear import affine_part
 from SACBRegistrationLib.imaging.warping import warp_volume
 from SACBRegistrationLib.network import SACBNet, load_checkpoint
 from SACBRegistrationLib.network.precision import check_precision
@@ -47,6 +49,8 @@ from SACBRegistrationLib.settings import RegistrationSettings
 
 logger = logging.getLogger(__name__)
 
+# A transform that leaves less than this part of a volume has no inverse to speak of.
+_FLATTENS = 1e-3
 _SHARES = {
     "checking": 1.0,
     "alignment": 5.0,
@@ -214,8 +218,8 @@ def _align(
     initial: sitk.Transform | None,
     progress: Progress,
 ) -> AlignmentResult:
-    if initial is not None and initial.GetDimension() != 3:
-        raise UserError("The initial transform is not three-dimensional; give a 3D transform.")
+    if initial is not None:
+        _check_initial(initial, fixed.grid)
     return align(
         fixed.normalized,
         moving.normalized,
@@ -227,6 +231,13 @@ def _align(
         initial=initial,
         progress=progress,
     )
+
+
+def _check_initial(transform: sitk.Transform, grid: Grid) -> None:
+    if transform.GetDimension() != 3:
+        raise UserError("The initial transform is not three-dimensional; give a 3D transform.")
+    if transform.IsLinear() and abs(np.linalg.det(affine_part(transform, grid).matrix)) < _FLATTENS:
+        raise UserError("The initial transform flattens space; give another one.")
 
 
 def _refine(

@@ -11,29 +11,26 @@ import torch
 from SACBRegistrationLib import __version__
 from SACBRegistrationLib.evaluation.dice import common_labels, dice_per_label, mean_dice
 from SACBRegistrationLib.evaluation.displacement_statistics import displacement_statistics
-from SACBRegistrationLib.evaluation.local_ncc import local_ncc
 from SACBRegistrationLib.imaging.alignment import AlignmentResult
-from SACBRegistrationLib.imaging.foreground import bounding_box
 from SACBRegistrationLib.imaging.grid import Grid
 from SACBRegistrationLib.imaging.jacobian import inside_volume, jacobian_determinant, summarize_jacobian
-from SACBRegistrationLib.imaging.network_grid import network_grid
-from SACBRegistrationLib.imaging.resampling import resample
 from SACBRegistrationLib.imaging.warping import warp_volume
 from SACBRegistrationLib.network import SACBNet
 from SACBRegistrationLib.peak_memory import peak_memory_bytes
 from SACBRegistrationLib.presets import Preset
 from SACBRegistrationLib.progress import Progress
+from SACBRegistrationLib.registration.agreement import measure_agreement
+from SACBRegistrationLib.registration.anatomy_notes import anatomy_notes
 from SACBRegistrationLib.registration.checked_settings import cluster_numbers, refinement_steps
 from SACBRegistrationLib.registration.devices import device_name
 from SACBRegistrationLib.registration.inference import NetworkOutput
 from SACBRegistrationLib.registration.pair import PreparedImage
 from SACBRegistrationLib.registration.placement import Place
 from SACBRegistrationLib.registration.refinement import Refined
+from SACBRegistrationLib.registration.run_facts import RunFacts, measure_facts
+from SACBRegistrationLib.registration.self_check import self_check
 from SACBRegistrationLib.registration.worsening import worsening_notes
 from SACBRegistrationLib.settings import RegistrationSettings
-
-# At twice the preset's spacing noise counts for less, and local NCC takes an eighth of the time.
-_NCC_COARSENING = 2
 
 
 @dataclass(frozen=True)
@@ -82,8 +79,10 @@ def make_report(fixed: PreparedImage, moving: PreparedImage, found: Findings, pr
     inside = inside_volume(Grid.from_image(found.field), fixed.grid)
     anatomy = inside_volume(Grid.from_image(found.field), fixed.grid, fixed.foreground)
     progress.report(0.4)
-    similarity = _similarity(fixed, moving, found)
+    alignment, spacing = found.aligned.transform, found.preset.spacing
+    agreement = measure_agreement(fixed, moving, alignment, found.field, spacing)
     progress.report(0.7)
+    facts = measure_facts(fixed, agreement, found.aligned, found.field, jacobian, anatomy)
     dice = _dice(fixed, moving, found)
     return {
         "settings": _settings(found),
@@ -96,11 +95,17 @@ def make_report(fixed: PreparedImage, moving: PreparedImage, found: Findings, pr
             "modality": found.preset.modality,
         },
         "weights": dict(found.network.info) if found.network is not None else None,
-        "notes": [*_notes(found), *worsening_notes(similarity, dice)],
+        "self_check": _self_check(facts),
+        "notes": [
+            *anatomy_notes(fixed, moving, found.preset),
+            *_notes(found),
+            *worsening_notes(agreement.local_ncc, dice),
+        ],
         "alignment": {
             "kind": found.aligned.kind,
             "mutual_information": found.aligned.mutual_information,
             "overlap": found.aligned.overlap,
+            "mirrored_gain": found.aligned.mirrored_gain,
             "initial_transform": found.initial_transform,
         },
         "network_grid": _grid(found.output.grid) if found.output is not None else None,
@@ -108,7 +113,7 @@ def make_report(fixed: PreparedImage, moving: PreparedImage, found: Findings, pr
         "refinement_steps": list(found.refined.steps) if found.refined is not None else [],
         "refinement_similarity": found.refined.similarity if found.refined is not None else None,
         "field_grid": _grid(Grid.from_image(found.field)),
-        "local_ncc": similarity,
+        "local_ncc": dict(agreement.local_ncc),
         "jacobian": {
             **summarize_jacobian(jacobian, inside).as_dict(),
             "anatomy": summarize_jacobian(jacobian, anatomy).as_dict(),
@@ -118,6 +123,11 @@ def make_report(fixed: PreparedImage, moving: PreparedImage, found: Findings, pr
         "inverse": None,
         "peak_memory_bytes": peak_memory_bytes(),
     }
+
+
+def _self_check(facts: RunFacts) -> dict:
+    check = self_check(facts)
+    return {"verdict": check.verdict, "reasons": list(check.reasons), "facts": facts.as_dict()}
 
 
 def _settings(found: Findings) -> dict:
@@ -186,25 +196,6 @@ def _grid(grid: Grid) -> dict:
         "origin_lps_mm": list(grid.origin),
         "axes": grid.axis_codes,
     }
-
-
-def _similarity(fixed: PreparedImage, moving: PreparedImage, found: Findings) -> dict[str, float]:
-    """Returns local NCC within the fixed anatomy: as given, after alignment, after everything."""
-    spacing = _NCC_COARSENING * found.preset.spacing
-    box = bounding_box(fixed.foreground)
-    codes = fixed.grid.axis_codes
-    grid = network_grid(fixed.grid, box, (16, 16, 16), spacing, codes, 2**26, spacing).grid
-    mask = grid.resample(fixed.foreground, interpolator=sitk.sitkNearestNeighbor)
-    if not sitk.GetArrayViewFromImage(mask).any():
-        mask = None
-    target = resample(fixed.normalized, grid)
-    transforms = {"before": None, "aligned": found.aligned.transform}
-    scores = {
-        name: local_ncc(target, resample(moving.normalized, grid, transform), mask)
-        for name, transform in transforms.items()
-    }
-    warped = warp_volume(moving.normalized, found.field, fixed.grid)
-    return {**scores, "after": local_ncc(target, resample(warped, grid), mask)}
 
 
 def _dice(fixed: PreparedImage, moving: PreparedImage, found: Findings) -> dict | None:

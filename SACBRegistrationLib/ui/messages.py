@@ -1,6 +1,11 @@
 """What the panel says about a run, in words for people."""
 
+from collections.abc import Mapping
+
 from SACBRegistrationLib.ui.run_controller import RunController
+
+# The sign says it without its colour, the word without the sign.
+_SIGNS = {"good": "\N{HEAVY CHECK MARK}", "look at this": "\N{WARNING SIGN}", "failed": "\N{HEAVY BALLOT X}"}
 
 
 def status_line(controller: RunController) -> str:
@@ -21,6 +26,15 @@ def status_line(controller: RunController) -> str:
         notes = controller.nodes.notes if controller.nodes is not None else ()
         return _join(f"Done in {duration(controller.seconds)}.", *notes)
     return ""
+
+
+def self_check_line(report: Mapping[str, object]) -> str:
+    """Returns what a run's self-check decided and why; empty when its report holds none."""
+    check = report.get("self_check")
+    if not check:
+        return ""
+    verdict = check["verdict"]
+    return _join(f"{_SIGNS.get(verdict, '')} {_sentence(verdict)}:".lstrip(), *check["reasons"])
 
 
 def time_left(seconds: float) -> str:

@@ -10,7 +10,7 @@ from SACBRegistrationLib.ui.choices import Comparison, FieldShown
 from SACBRegistrationLib.ui.connectors import connect_widgets
 from SACBRegistrationLib.ui.dependencies import ensure_torch
 from SACBRegistrationLib.ui.log_dialog import LogDialog
-from SACBRegistrationLib.ui.messages import status_line
+from SACBRegistrationLib.ui.messages import self_check_line, status_line
 from SACBRegistrationLib.ui.parameter_sets import ParameterSets
 from SACBRegistrationLib.ui.parameters import SACBRegistrationParameterNode
 from SACBRegistrationLib.ui.requests import clusters_after, reason_against, register_arguments
@@ -165,6 +165,8 @@ class RegistrationPanel(VTKObservationMixin):
         table = None if result is None else result.table
         if self.ui.qualityTableView.mrmlTableNode() is not table:
             self.ui.qualityTableView.setMRMLTableNode(table)
+        self.ui.selfCheckLabel.text = "" if result is None else self_check_line(result.report)
+        self.ui.selfCheckLabel.visible = bool(self.ui.selfCheckLabel.text)
 
     def _show_results(self, fit: bool = False) -> None:
         if self.parameters is None or self._scene.IsClosing():

@@ -107,6 +107,7 @@ def made_up_report() -> dict:
         "local_ncc": {"before": 0.2, "aligned": 0.4, "after": 0.8},
         "jacobian": {**jacobian, "anatomy": jacobian},
         "displacement_mm": {"mean_mm": 2.0, "p99_mm": 3.9, "maximum_mm": 4.0},
+        "self_check": {"verdict": "look at this", "reasons": ["It folds.", "It bends."], "facts": {}},
         "notes": ["A note for the reader."],
     }
 

@@ -1,9 +1,11 @@
 """What the slice views show for each choice of the results, on real MRML."""
 
+import json
+
 import pytest
 from panel_host import add_volume, open_panel, process_events, process_until, slicer
 
-from SACBRegistrationLib.mrml.outputs import result_of
+from SACBRegistrationLib.mrml.outputs import REPORT, result_of
 from SACBRegistrationLib.ui.choices import ClusterLevel, ClusterRole, Comparison, FieldShown
 from SACBRegistrationLib.ui.results_view import BLINK_MS
 
@@ -48,6 +50,34 @@ def test_a_finished_run_is_shown_as_an_overlay(panel):
     assert {c.GetForegroundOpacity() for c in composites()} == {0.5}
     panel.ui.overlayOpacitySlider.value = 0.8
     assert {c.GetForegroundOpacity() for c in composites()} == {0.8}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "shown"),
+    [
+        ("good", "\N{HEAVY CHECK MARK} Good: It rose."),
+        ("look at this", "\N{WARNING SIGN} Look at this: It rose."),
+        ("failed", "\N{HEAVY BALLOT X} Failed: It rose."),
+    ],
+)
+def test_the_self_check_has_a_word_a_sign_and_its_reason(panel, verdict, shown):
+    label, transform = panel.ui.selfCheckLabel, result(panel).transform
+    assert label.visible and label.text == "\N{WARNING SIGN} Look at this: It folds. It bends."
+    # As it comes back with a scene, whose report says otherwise.
+    report = json.loads(transform.GetAttribute(REPORT))
+    report["self_check"] = {"verdict": verdict, "reasons": ["It rose."]}
+    transform.SetAttribute(REPORT, json.dumps(report))
+    panel.use(panel.parameters.parameterNode)
+    assert label.text == shown
+
+
+def test_a_result_of_an_earlier_version_has_no_self_check(panel):
+    transform = result(panel).transform
+    report = json.loads(transform.GetAttribute(REPORT))
+    del report["self_check"]
+    transform.SetAttribute(REPORT, json.dumps(report))
+    panel.use(panel.parameters.parameterNode)
+    assert not panel.ui.selfCheckLabel.text and not panel.ui.selfCheckLabel.visible
 
 
 def test_fixed_volume_alone(panel):

@@ -129,7 +129,7 @@ def test_sheared_files_are_refused_with_the_reason(tmp_path, capfd):
     assert "orthonormal" in refused(capfd, read_volume, write(image, tmp_path / "sheared.mha"), "fixed")
 
 
-def write_dicom(image: sitk.Image, folder, series: int = 1, skip: tuple[int, ...] = ()):
+def write_dicom(image: sitk.Image, folder, series: int = 1, skip: tuple[int, ...] = (), tilt: float = 0.0):
     folder.mkdir(exist_ok=True)
     writer = sitk.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
@@ -138,7 +138,8 @@ def write_dicom(image: sitk.Image, folder, series: int = 1, skip: tuple[int, ...
         if number in skip:
             continue
         one = image[:, :, number]
-        position = image.TransformIndexToPhysicalPoint((0, 0, number))
+        slide = np.tan(np.radians(tilt)) * number * image.GetSpacing()[2]
+        position = image.TransformIndexToPhysicalPoint((0, 0, number)) + slide * axes[:, 1]
         for key, value in {
             "0008|0060": "CT",
             "0008|0016": "1.2.840.10008.5.1.4.1.1.2",
@@ -183,6 +184,20 @@ def test_dicom_folder_refusals(tmp_path, capfd):
     broken = write_dicom(image, tmp_path / "broken")
     cut(broken / "s1-897.dcm", 0.6)
     assert "broken" in refused(capfd, read_volume, broken, "moving")
+
+
+@pytest.mark.parametrize("degrees", [-20.0, 3.0, 12.0])
+def test_a_tilted_gantry_is_refused_with_its_angle(tmp_path, capfd, degrees):
+    image = sitk.Cast(blobs(oblique_grid(size=(20, 26, 11))), sitk.sitkInt16)
+    tilted = write_dicom(image, tmp_path / "tilted", tilt=degrees)
+    message = refused(capfd, read_volume, tilted, "moving")
+    assert f"tilted by {abs(degrees):.0f} degrees" in message and "right-angled grid" in message
+
+
+def test_positions_rounded_by_the_scanner_are_no_tilt(tmp_path):
+    grid = oblique_grid(size=(20, 26, 40), spacing=(1.1, 1.2, 0.8))
+    image = sitk.Cast(blobs(grid), sitk.sitkInt16)
+    assert same_grid(read_volume(write_dicom(image, tmp_path / "thin", tilt=0.3), "fixed"), grid)
 
 
 def test_labels_and_masks(tmp_path, capfd):
