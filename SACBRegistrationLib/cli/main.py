@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 
 from SACBRegistrationLib import __version__
@@ -17,7 +18,7 @@ from SACBRegistrationLib.cli import (
     train_command,
 )
 from SACBRegistrationLib.errors import CancelledError, UserError
-from SACBRegistrationLib.torch_environment import prepare_process
+from SACBRegistrationLib.torch_environment import TORCH_ENVIRONMENT
 
 EXIT_DONE, EXIT_FAILED, EXIT_USER = 0, 1, 2
 
@@ -46,7 +47,8 @@ def main(argv: list[str] | None = None) -> int:
         0; 2 for what the user can mend (one sentence on standard error); 1 otherwise.
     """
     args = _parser().parse_args(argv)
-    prepare_process()
+    for name, value in TORCH_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     logging.basicConfig(level=logging.DEBUG if args.verbose else logging.WARNING, format="%(message)s")
     command, _ = _COMMANDS[args.command]
     try:
