@@ -33,7 +33,10 @@ class SmallPair:
 def make_small_pair(seed: int = 3) -> SmallPair:
     phantom = make_phantom_pair(seed, landmarks=400, coarsening=1.65)
     # Large voxels average over their volume, which leaves less noise than drawing at their centres.
-    fixed, moving = (sitk.BinShrink(image, [2, 2, 2]) for image in (phantom.fixed, phantom.moving))
+    fixed, moving = (
+        sitk.BinShrink(sitk.Cast(image, sitk.sitkFloat32), [2, 2, 2])
+        for image in (phantom.fixed, phantom.moving)
+    )
     labels = (
         sitk.Resample(labels, image, sitk.Transform(), sitk.sitkNearestNeighbor)
         for labels, image in ((phantom.fixed_labels, fixed), (phantom.moving_labels, moving))
