@@ -45,9 +45,7 @@ def test_from_apply_to_results_without_a_stall(panel):
     result = result_of(panel.parameters.resultTransform)
     assert result.report["local_ncc"]["after"] > result.report["local_ncc"]["before"]
     assert len(result.clusterMaps) == 8 and result.table.GetNumberOfRows() >= 4
-    assert meter.longest_ms <= MOST_STALL_MS, (
-        f"{meter.longest_ms} ms, {meter.longest_cpu_ms} ms busy; {meter.where[-900:]}"
-    )
+    assert meter.longest_ms <= MOST_STALL_MS, f"{meter.longest_cpu_ms} ms busy"
 
 
 def test_cancel_while_it_runs_and_run_again(panel):

@@ -18,14 +18,19 @@ class StallMeter:
         longest_ms: The longest time without a beat.
         longest_cpu_ms: Processor time the main thread used in that time: much less means that the thread
             waited, or that the machine was busy with something else.
-        where: What the main thread did in the longest stall, innermost call last, when it was long enough.
+        where: What the main thread did in the longest stall, innermost call last, when it was long enough
+            and was looked at.
+
+    Args:
+        look_after_ms: Stalls longer than this are looked at, for somebody who searches for their cause; None
+            does not. Looking reads the calls of a thread that runs meanwhile, which may crash the process.
     """
 
-    def __init__(self, look_after_ms: float = 50.0) -> None:
+    def __init__(self, look_after_ms: float | None = None) -> None:
         self.longest_ms = 0.0
         self.longest_cpu_ms = 0.0
         self.where = ""
-        self._look_after = look_after_ms / 1000
+        self._look_after = None if look_after_ms is None else look_after_ms / 1000
         self._timer = QtCore.QTimer()
         self._timer.setTimerType(QtCore.Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(lambda: self._beat())
@@ -41,10 +46,13 @@ class StallMeter:
     def __exit__(self, *_: object) -> None:
         self._beat()
         self._timer.stop()
-        faulthandler.cancel_dump_traceback_later()
+        if self._look_after is not None:
+            faulthandler.cancel_dump_traceback_later()
         self._file.close()
 
     def _look_later(self) -> None:
+        if self._look_after is None:
+            return
         self._file.seek(0)
         self._file.truncate()
         faulthandler.dump_traceback_later(self._look_after, file=self._file)
