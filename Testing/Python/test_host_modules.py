@@ -205,7 +205,7 @@ def test_the_stall_meter_sees_a_stall_and_where_it_was(host):
     with host.stall_meter() as meter:
         host.process_events(until=iter([False] * 10 + [True]).__next__)
     quiet = meter.longest_ms
-    with host.stall_meter() as meter:
+    with host.stall_meter(look_after_ms=50) as meter:
         qt.QTimer.singleShot(20, stall_of_the_test)
         end = time.monotonic() + 0.4
         host.process_events(until=lambda: time.monotonic() > end)

@@ -112,9 +112,9 @@ class Host:
                 raise TimeoutError("what the test waited for did not happen in time")
             self.app.eventDispatcher().processEvents(flags.AllEvents | flags.WaitForMoreEvents)
 
-    def stall_meter(self) -> StallMeter:
-        """A context manager that measures how long the event loop was away at most."""
-        return StallMeter()
+    def stall_meter(self, look_after_ms: float | None = None) -> StallMeter:
+        """A context manager that measures how long the event loop was away at most; see StallMeter."""
+        return StallMeter(look_after_ms)
 
     def grab(self, widget: Any, path: str | Path, width: int | None = None) -> None:
         """Saves a picture of a widget; with a width, at that width and the height its contents need."""
