@@ -132,6 +132,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/network/slab_sources.py
   SACBRegistrationLib/network/slabs.py
   SACBRegistrationLib/network/spatial_awareness.py
+  SACBRegistrationLib/network/symmetric.py
   SACBRegistrationLib/network/triton_kernels.py
   SACBRegistrationLib/network/triton_support.py
   SACBRegistrationLib/peak_memory.py
@@ -153,6 +154,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/registration/box_filter.py
   SACBRegistrationLib/registration/checked_settings.py
   SACBRegistrationLib/registration/devices.py
+  SACBRegistrationLib/registration/field.py
   SACBRegistrationLib/registration/inference.py
   SACBRegistrationLib/registration/lattice.py
   SACBRegistrationLib/registration/linearized_warp.py

@@ -27,6 +27,8 @@ class RegistrationSettings:
         refine_spacing: Finest voxel size of the refinement, mm; None takes 1.5 times the preset's spacing.
         precision: How the network's products are rounded on a GPU: "float32", "tf32", "bfloat16" or
             "float16".
+        symmetric_passes: Rounds in which the network runs in both directions; 0 runs it once, forward only,
+            as published; None takes what its weights record.
         memory_limit: Most memory that the network and the refinement may take, GB (10^9 bytes), on a GPU and
             on the CPU; None takes most of what is free.
     """
@@ -43,4 +45,5 @@ class RegistrationSettings:
     smoothness: float = 1.0
     refine_spacing: float | None = None
     precision: str = "float32"
+    symmetric_passes: int | None = None
     memory_limit: float | None = None

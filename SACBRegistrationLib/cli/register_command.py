@@ -48,6 +48,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="GB",
         help="most memory for network and refinement (default: most of what is free)",
     )
+    parser.add_argument(
+        "--symmetric-passes",
+        type=int,
+        metavar="N",
+        help="rounds of the network in both directions; 0: once, forward (default: as its weights record)",
+    )
     parser.add_argument("--alignment", help="none, rigid or affine (default: the preset's)")
     parser.add_argument(
         "--refine",
@@ -128,6 +134,7 @@ def register_files(args: argparse.Namespace):
                 refine_spacing=args.refine_spacing,
                 seed=args.seed,
                 precision=args.precision,
+                symmetric_passes=args.symmetric_passes,
                 memory_limit=args.memory_limit,
                 progress=show,
                 cancel=cancel,

@@ -84,6 +84,10 @@ def _add_training(group) -> None:
     group.add_argument(
         "--validate-every", type=int, help="steps between validations (default: an epoch, or 200)"
     )
+    group.add_argument(
+        "--symmetric-passes", type=int, default=0, choices=range(5), metavar="N",
+        help="recorded in the weights: rounds in both directions when they register a pair (default: 0)",
+    )  # fmt: skip
     group.add_argument("--seed", type=int, default=0)
 
 
@@ -131,6 +135,7 @@ def training_from(args: argparse.Namespace, scored: bool = False):
         diffusion_weight=preset.training_lambda if args.diffusion_weight is None else args.diffusion_weight,
         dice_weight=(0.0 if from_scans else 1.0) if args.dice_weight is None else args.dice_weight,
         clusters=preset.clusters,
+        symmetric_passes=args.symmetric_passes,
         seed=args.seed,
         threads=args.threads,
         workers=args.workers,

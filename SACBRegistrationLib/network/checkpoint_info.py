@@ -77,6 +77,10 @@ def _is_axes(value: object) -> bool:
     )
 
 
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
 _CHECKS = {
     "preset": _is_text,
     "training_data": _is_text,
@@ -87,4 +91,5 @@ _CHECKS = {
     "extent_mm": _numbers(3),
     "largest_extent_mm": _numbers(3),
     "grid_size": _numbers(3),
+    "symmetric_passes": _is_count,
 }

@@ -11,6 +11,7 @@ from SACBRegistrationLib.settings import LEVELS, RegistrationSettings
 FEWEST_CLUSTERS, MOST_CLUSTERS = 2, 32
 NO_WEIGHTS = "none"
 LEAST_MEMORY_LIMIT = 0.2
+MOST_PASSES = 4
 _ALIGNMENTS = ("none", "rigid", "affine")
 SIMILARITIES = ("auto", "ncc", "mind")
 _SMOOTHNESS = (0.05, 20.0)
@@ -40,6 +41,11 @@ def check_settings(settings: RegistrationSettings) -> Preset:
     for name, spacing in (("field", settings.field_spacing), ("refinement", settings.refine_spacing)):
         if spacing is not None and not (math.isfinite(spacing) and 0.1 <= spacing <= 50):
             raise UserError(f"The {name} spacing must be between 0.1 and 50 mm, not {spacing:g}.")
+    passes = settings.symmetric_passes
+    if passes is not None and (type(passes) is not int or not 0 <= passes <= MOST_PASSES):
+        raise UserError(
+            f"The number of symmetric passes must be a whole number from 0 to {MOST_PASSES}, not {passes}."
+        )
     limit = settings.memory_limit
     if limit is not None and not (math.isfinite(limit) and LEAST_MEMORY_LIMIT <= limit <= 10_000):
         raise UserError(
@@ -92,6 +98,18 @@ def check_modality(info: Mapping[str, object], preset: Preset) -> None:
             f"The weights were trained on {trained.modality.upper()} images and the preset {preset.name} is "
             f"for {preset.modality.upper()}; choose other weights or another preset."
         )
+
+
+def network_passes(settings: RegistrationSettings, info: Mapping[str, object]) -> int:
+    """Returns in how many rounds the network runs in both directions, 0 for once forward.
+
+    Args:
+        settings: The user's choices.
+        info: Metadata of the checkpoint; weights that record nothing run as published.
+    """
+    if settings.symmetric_passes is not None:
+        return settings.symmetric_passes
+    return min(info.get("symmetric_passes", 0), MOST_PASSES)
 
 
 def refinement_steps(settings: RegistrationSettings, preset: Preset) -> int:

@@ -19,6 +19,7 @@ from SACBRegistrationLib.network import SACBNet, SACBNetResult
 from SACBRegistrationLib.network.flow import warp
 from SACBRegistrationLib.network.memory import Way, slab_settings
 from SACBRegistrationLib.network.precision import Precision, using_precision
+from SACBRegistrationLib.network.symmetric import symmetric_passes
 from SACBRegistrationLib.presets import Preset
 from SACBRegistrationLib.progress import Progress
 from SACBRegistrationLib.registration.pair import PreparedImage
@@ -48,6 +49,7 @@ class NetworkOutput:
         cluster_maps: (level, role) to label images in fixed space, clusters 1 to N from dark to bright. From
             level 4 on, the moving ones are those of the moving image as warped by the coarser levels.
         place: Where and how the network ran.
+        passes: Rounds in both directions, see `symmetric_passes`.
         notes: Sentences about what had to give way for memory; for the report.
     """
 
@@ -56,6 +58,7 @@ class NetworkOutput:
     message: str
     cluster_maps: Mapping[tuple[int, str], sitk.Image]
     place: Place
+    passes: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -67,6 +70,7 @@ def run_where_it_fits(
     preset: Preset,
     precision: Precision,
     budgets: Sequence[Budget],
+    passes: int = 0,
     progress: Progress = Progress(),
 ) -> NetworkOutput:
     """Places the grid and runs the network where, and in the way that, memory allows.
@@ -81,6 +85,7 @@ def run_where_it_fits(
         preset: The preset.
         precision: Number type of the products on a GPU.
         budgets: The devices in order of preference, with the memory that may be taken.
+        passes: Rounds in both directions, see `symmetric_passes`.
         progress: Reported to before every layer or slab.
 
     Raises:
@@ -91,7 +96,7 @@ def run_where_it_fits(
 
     def run(place: Place) -> NetworkOutput:
         logger.info("The network runs %s, about %.1f GB.", place, place.memory / 1e9)
-        return run_network(network, fixed, moving, alignment, placed, place, progress)
+        return run_network(network, fixed, moving, alignment, placed, place, passes, progress)
 
     _, output, failed = first_that_fits(plan.places, run, "The network")
     return replace(output, notes=tuple(note for note in (plan.note, *failed) if note))
@@ -130,6 +135,7 @@ def run_network(
     alignment: sitk.Transform,
     placed: NetworkGrid,
     place: Place,
+    passes: int = 0,
     progress: Progress = Progress(),
 ) -> NetworkOutput:
     """Runs the network on the pair, moving resampled through the alignment.
@@ -141,6 +147,7 @@ def run_network(
         alignment: Takes fixed points to moving points, LPS mm.
         placed: Where the network works.
         place: Where and how to compute.
+        passes: Rounds in both directions, see `symmetric_passes`.
         progress: Reported to before every layer or slab.
 
     Raises:
@@ -151,16 +158,16 @@ def run_network(
     moving_tensor = image_to_tensor(resample(moving.normalized, placed.grid, alignment)).to(device)
     network = network.to(device)
     with torch.inference_mode():
-        way = _in_its_way(network, place.way, placed.grid.size[0], progress)
+        way = _in_its_way(network, place.way, placed.grid.size[0], 2 * passes or 1, progress)
         with way, using_precision(place.precision, device):
-            result = network(moving_tensor, fixed_tensor)
+            result = symmetric_passes(network, moving_tensor, fixed_tensor, passes)
         maps = cluster_maps(result, fixed_tensor, moving_tensor, placed.grid, network.clusters)
     displacement = result.displacement.float().cpu().clone()
-    return NetworkOutput(displacement, placed.grid, placed.message, maps, place)
+    return NetworkOutput(displacement, placed.grid, placed.message, maps, place, passes)
 
 
 @contextmanager
-def _in_its_way(network: SACBNet, way: Way, depth: int, progress: Progress) -> Iterator[None]:
+def _in_its_way(network: SACBNet, way: Way, depth: int, runs: int, progress: Progress) -> Iterator[None]:
     """Has the network run in its way while the block runs, and report before every layer and slab.
 
     A pair at full resolution can take a CPU minutes.
@@ -171,6 +178,7 @@ def _in_its_way(network: SACBNet, way: Way, depth: int, progress: Progress) -> I
     expected, calls = 2 * len(layers), [0]
     if slabs is not None:
         expected += SLAB_PASSES * math.ceil(depth / slabs.planes)
+    expected *= runs
 
     def report(*_) -> None:
         progress.report(calls[0] / expected)

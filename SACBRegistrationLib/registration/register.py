@@ -11,7 +11,6 @@ import torch
 
 from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.imaging.alignment import AlignmentResult, align
-from SACBRegistrationLib.imaging.displacement import compose_displacement
 from SACBRegistrationLib.imaging.grid import Grid
 from SACBRegistrationLib.imaging.linear import affine_part
 from SACBRegistrationLib.imaging.warping import warp_volume
@@ -23,10 +22,12 @@ from SACBRegistrationLib.registration.checked_settings import (
     check_modality,
     check_settings,
     cluster_numbers,
+    network_passes,
     refinement_steps,
     weights_file,
 )
 from SACBRegistrationLib.registration.devices import choose_device
+from SACBRegistrationLib.registration.field import make_field
 from SACBRegistrationLib.registration.inference import NetworkOutput, run_where_it_fits
 from SACBRegistrationLib.registration.pair import (
     PreparedImage,
@@ -81,6 +82,7 @@ def register(
     refine_spacing: float | None = None,
     seed: int = 0,
     precision: str = "float32",
+    symmetric_passes: int | None = None,
     memory_limit: float | None = None,
     progress: ProgressCallback | None = None,
     cancel: CancelEvent | None = None,
@@ -110,6 +112,8 @@ def register(
         seed: Seed of the clustering.
         precision: How the network's products are rounded on a GPU: "float32", "tf32", "bfloat16" or
             "float16".
+        symmetric_passes: Rounds in which the network runs in both directions, 0 to 4; 0 runs it once, forward
+            only, as published; None takes what its weights record.
         memory_limit: Most memory that the network and the refinement may take, GB (10^9 bytes), on a GPU and
             on the CPU; None takes most of what is free.
         progress: Called with the fraction done and the stage.
@@ -135,6 +139,7 @@ def register(
         smoothness=smoothness,
         refine_spacing=refine_spacing,
         precision=precision,
+        symmetric_passes=symmetric_passes,
         memory_limit=memory_limit,
     )
     chosen = check_settings(settings)
@@ -157,7 +162,10 @@ def register(
         output = None
         if network is not None:
             budgets = memory_budgets(torch_device, memory_limit)
-            output = run_where_it_fits(network, *pair, aligned.transform, chosen, products, budgets, part)
+            passes = network_passes(settings, network.info)
+            output = run_where_it_fits(
+                network, *pair, aligned.transform, chosen, products, budgets, passes, part
+            )
     with stages.stage("refinement") as part:
         refined, notes = on_device_or_cpu(
             lambda where: _refine(*pair, aligned, output, settings, chosen, where, part),
@@ -165,7 +173,7 @@ def register(
             "The refinement",
         )
     with stages.stage("transform") as part:
-        field = _field(pair[0].grid, aligned, output, refined, chosen, field_spacing)
+        field = make_field(pair[0].grid, aligned, output, refined, chosen, field_spacing)
         part.report(0.5)
         warped = warp_volume(moving, field, pair[0].grid, default=_background(moving))
         warped_labels = None
@@ -269,24 +277,6 @@ def _refine(
         levels = levels_for(how.similarity)
     initial = None if output is None else (output.displacement, output.grid)
     return refine(levels, initial, how, progress.part(0.1, 1.0, progress.stage))
-
-
-def _field(
-    fixed: Grid,
-    aligned: AlignmentResult,
-    output: NetworkOutput | None,
-    refined: Refined | None,
-    preset: Preset,
-    spacing: float | None,
-) -> sitk.Image:
-    if refined is not None:
-        displacement, grid = refined.displacement.cpu(), refined.grid
-    elif output is not None:
-        displacement, grid = output.displacement, output.grid
-    else:
-        grid = Grid((2, 2, 2), (preset.spacing,) * 3, tuple(fixed.center), fixed.direction)
-        displacement = torch.zeros(1, 3, 2, 2, 2)
-    return compose_displacement(displacement, grid, aligned.transform, fixed, spacing)
 
 
 def _background(moving: sitk.Image) -> float:

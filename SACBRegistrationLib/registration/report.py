@@ -25,7 +25,6 @@ from SACBRegistrationLib.registration.checked_settings import cluster_numbers, r
 from SACBRegistrationLib.registration.devices import device_name
 from SACBRegistrationLib.registration.inference import NetworkOutput
 from SACBRegistrationLib.registration.pair import PreparedImage
-from SACBRegistrationLib.registration.placement import Place
 from SACBRegistrationLib.registration.refinement import Refined
 from SACBRegistrationLib.registration.run_facts import RunFacts, measure_facts
 from SACBRegistrationLib.registration.self_check import self_check
@@ -109,7 +108,7 @@ def make_report(fixed: PreparedImage, moving: PreparedImage, found: Findings, pr
             "initial_transform": found.initial_transform,
         },
         "network_grid": _grid(found.output.grid) if found.output is not None else None,
-        "network_run": _network_run(found.output.place) if found.output is not None else None,
+        "network_run": _network_run(found.output) if found.output is not None else None,
         "refinement_steps": list(found.refined.steps) if found.refined is not None else [],
         "refinement_similarity": found.refined.similarity if found.refined is not None else None,
         "field_grid": _grid(Grid.from_image(found.field)),
@@ -170,11 +169,13 @@ def _notes(found: Findings) -> list[str]:
     return [*notes, *found.notes]
 
 
-def _network_run(place: Place) -> dict:
+def _network_run(output: NetworkOutput) -> dict:
+    place = output.place
     return {
         "device": device_name(place.device),
         "full_resolution": place.way.value,
         "precision": place.precision.value,
+        "symmetric_passes": output.passes,
         "estimated_memory_bytes": place.memory,
     }
 

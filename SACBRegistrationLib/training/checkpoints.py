@@ -84,6 +84,7 @@ class TrainingFiles:
             "spacing_mm": list(grid.spacing),
             "extent_mm": list(grid.extent),
             "largest_extent_mm": list(grid.largest_extent or grid.extent),
+            "symmetric_passes": self._settings.symmetric_passes,
             "training_data": self._data.description,
             "licence": self._data.licence,
             "version": __version__,

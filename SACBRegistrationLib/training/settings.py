@@ -39,6 +39,8 @@ class TrainingSettings:
         clusters: Number of clusters N.
         feature_mean: What the blocks cluster: "spatial", "channel" or "mixed".
         sacb_levels: Levels with a spatial-awareness block, among 5, 4, 3, 2.
+        symmetric_passes: How often the program is to run the weights in both directions, see
+            `network/symmetric.py`; only recorded. Training and validation run them once, forward.
         seed: Seed of weights, clustering and pairs.
         threads: CPU threads; 0 leaves torch's choice.
         workers: Threads that prepare pairs ahead.
@@ -59,6 +61,7 @@ class TrainingSettings:
     clusters: int = 7
     feature_mean: str = "spatial"
     sacb_levels: tuple[int, ...] = LEVELS
+    symmetric_passes: int = 0
     seed: int = 0
     threads: int = 0
     workers: int = 2

@@ -136,6 +136,7 @@ def _register(
             smoothness=chosen.smoothness,
             refine_spacing=chosen.refine_spacing,
             precision=chosen.precision,
+            symmetric_passes=chosen.symmetric_passes,
             memory_limit=chosen.memory_limit,
             progress=show,
             **inputs,

@@ -218,11 +218,11 @@ def test_a_run_goes_the_way_that_fits_and_says_so(pair, choices, whole, monkeypa
 def test_a_run_that_runs_out_of_memory_goes_on(pair, choices, whole, monkeypatch):
     tried, run_network = [], inference.run_network
 
-    def run(network, fixed, moving, alignment, placed, place, progress):
+    def run(network, fixed, moving, alignment, placed, place, passes, progress):
         tried.append(place.way)
         if len(tried) == 1:
             raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: not enough memory")
-        return run_network(network, fixed, moving, alignment, placed, place, progress)
+        return run_network(network, fixed, moving, alignment, placed, place, passes, progress)
 
     monkeypatch.setattr(inference, "run_network", run)
     found = register(pair.fixed, pair.moving, **choices)
