@@ -18,8 +18,8 @@ from SACBRegistrationLib.presets import Preset
 from SACBRegistrationLib.registration.pair import PreparedImage, prepare_image
 
 _MARGIN_MM = 2.0
-# What makes a checkpoint run at the resolution it was trained at instead of the preset's.
-_RECORDED_GRID = ("spacing_mm", "extent_mm", "axes", "grid_size")
+# What makes a checkpoint run at the resolution it was trained at instead of the preset's, or more than once.
+_RECORDED = ("spacing_mm", "extent_mm", "axes", "grid_size", "symmetric_passes")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def write_weights(preset: Preset, folder: Path) -> Path | None:
     if source is None or not source.is_file():
         return None
     network = load_checkpoint(source)
-    info = {key: value for key, value in network.info.items() if key not in (*_RECORDED_GRID, "format")}
+    info = {key: value for key, value in network.info.items() if key not in (*_RECORDED, "format")}
     path = folder / "weights.pt"
     save_checkpoint(path, network, info)
     return path

@@ -11,10 +11,12 @@ from reference_sacb_net import ReferenceSACBNet, means, nearest
 from small_pairs import make_small_pair, write_preset
 
 from SACBRegistrationLib.benchmark import table
+from SACBRegistrationLib.benchmark.pair import write_weights
 from SACBRegistrationLib.benchmark.published import PublishedSACBNet
 from SACBRegistrationLib.benchmark.run import with_ratios
 from SACBRegistrationLib.cli.main import main
-from SACBRegistrationLib.network import SACBNet, save_checkpoint
+from SACBRegistrationLib.network import SACBNet, load_checkpoint, save_checkpoint
+from SACBRegistrationLib.presets import load_preset
 
 SIZE = (48, 32, 48)
 STAGES = (
@@ -93,6 +95,16 @@ def test_registrations_have_every_stage(ran):
     assert plain["network_grid"]["size"] == list(SIZE)
     assert refined["network_grid"]["size"] != list(SIZE)
     assert plain["stages"]["refinement"]["median_seconds"] < refined["stages"]["refinement"]["median_seconds"]
+
+
+def test_weights_run_once_and_at_the_size_that_was_asked_for(tmp_path):
+    recorded = {"preset": "small", "spacing_mm": [7.0, 7.0], "symmetric_passes": 2, "licence": "none"}
+    save_checkpoint(tmp_path / "own.pt", SACBNet(), recorded)
+    preset = write_preset(tmp_path)
+    document = {**json.loads(preset.read_text(encoding="utf-8")), "weights": "own.pt"}
+    preset.write_text(json.dumps(document), encoding="utf-8")
+    info = load_checkpoint(write_weights(load_preset(preset), tmp_path)).info
+    assert info["licence"] == "none" and not {"spacing_mm", "symmetric_passes"} & set(info)
 
 
 def test_table_shows_it_all(ran):
