@@ -55,8 +55,11 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/imaging/__init__.py
   SACBRegistrationLib/imaging/alignment.py
   SACBRegistrationLib/imaging/alignment_levels.py
+  SACBRegistrationLib/imaging/alignment_measures.py
+  SACBRegistrationLib/imaging/alignment_sampling.py
   SACBRegistrationLib/imaging/alignment_search.py
   SACBRegistrationLib/imaging/arrays.py
+  SACBRegistrationLib/imaging/ascent.py
   SACBRegistrationLib/imaging/cluster_maps.py
   SACBRegistrationLib/imaging/dicom.py
   SACBRegistrationLib/imaging/displacement.py

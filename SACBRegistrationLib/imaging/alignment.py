@@ -1,4 +1,4 @@
-"""Rigid and affine alignment before the network (SimpleITK, Mattes mutual information)."""
+"""Rigid and affine alignment before the network, by mutual information and local correlation."""
 
 import logging
 import time
@@ -14,15 +14,14 @@ from SACBRegistrationLib.imaging.alignment_levels import (
     AlignmentSide,
     alignment_level,
     alignment_side,
-    center_of_mass,
-    radius,
 )
+from SACBRegistrationLib.imaging.alignment_measures import LocalCorrelation, MutualInformation
 from SACBRegistrationLib.imaging.alignment_search import (
+    ImagesApartError,
     as_affine,
     identity_around,
-    maximize_correlation,
-    maximize_information,
-    mutual_information,
+    maximize,
+    measured,
     starting_transforms,
 )
 from SACBRegistrationLib.imaging.foreground import foreground_mask
@@ -44,6 +43,8 @@ _CORRELATION_REACH = 4.0
 # How many of the best starts are followed, and how many of their ends become affine.
 _FOLLOWED = 6
 _FOLLOWED_AFFINE = 3
+# A climb ends long before, unless the images lead it astray.
+_MOST_STEPS = 40
 # Ends that differ by less are one.
 _SAME_INFORMATION = 1e-3
 # An end that throws most of the anatomy out of the moving image may score by the little that is left.
@@ -129,9 +130,11 @@ def align(
             alignment_side(moving, moving_foreground, moving_mask),
         )
         try:
-            found, information = _searched(*sides, kind, initial, progress.part(0.0, 0.95, progress.stage))
-            gain = _mirrored_gain(*sides, found, initial, progress.part(0.95, 1.0, progress.stage))
-        except RuntimeError as error:
+            coarse = alignment_level(*sides, _scale(sides[0]) * _COARSE, _REACH)
+            before = progress.part(0.0, 0.95, progress.stage)
+            found, information = _searched(*sides, coarse, kind, initial, before)
+            gain = _mirrored_gain(*sides, coarse, found, initial, progress.part(0.95, 1.0, progress.stage))
+        except ImagesApartError as error:
             logger.debug("%s", error)
             raise UserError(
                 "The fixed and the moving image could not be aligned because they do not overlap; check that "
@@ -146,26 +149,22 @@ def align(
 def _searched(
     fixed: AlignmentSide,
     moving: AlignmentSide,
+    coarse: AlignmentLevel,
     kind: AlignmentKind,
     initial: sitk.Transform | None,
     progress: Progress,
 ) -> tuple[sitk.Transform, float]:
     """Returns the transform before `initial` and its mutual information at the fine level."""
-    scale = _scale(fixed)
-    coarse = alignment_level(fixed, moving, scale * _COARSE, _REACH)
-    found = _coarse_search(fixed, moving, coarse, kind, initial, progress.part(0.05, 0.4, progress.stage))
-    fine = alignment_level(fixed, moving, scale * _FINE, _REACH)
-    found, information = maximize_information(
-        fine, found, initial=initial, iterations=3, progress=progress.part(0.4, 0.7, progress.stage)
-    )
-    polished = maximize_correlation(
-        alignment_level(fixed, moving, scale * _FINE, _CORRELATION_REACH),
-        found,
-        initial=initial,
-        iterations=30,
-        progress=progress.part(0.7, 1.0, progress.stage),
-    )
-    after = mutual_information(fine, polished, initial)
+    part = progress.part(0.05, 0.4, progress.stage)
+    found = _coarse_search(fixed, moving, MutualInformation(coarse, initial), kind, initial, part)
+    spacing = _scale(fixed) * _FINE
+    mutual = MutualInformation(alignment_level(fixed, moving, spacing, _REACH), initial)
+    part = progress.part(0.4, 0.7, progress.stage)
+    found, information = maximize(mutual, found, iterations=_MOST_STEPS, progress=part)
+    local = LocalCorrelation(alignment_level(fixed, moving, spacing, _CORRELATION_REACH), initial)
+    part = progress.part(0.7, 1.0, progress.stage)
+    polished, _ = maximize(local, found, iterations=_MOST_STEPS, progress=part)
+    after = measured(mutual, polished)
     logger.debug("mutual information %.4f, after local correlation %.4f", information, after)
     if after >= (1 - _TOLERATED_LOSS) * information:
         return polished, after
@@ -175,7 +174,7 @@ def _searched(
 def _coarse_search(
     fixed: AlignmentSide,
     moving: AlignmentSide,
-    level: AlignmentLevel,
+    mutual: MutualInformation,
     kind: AlignmentKind,
     initial: sitk.Transform | None,
     progress: Progress,
@@ -185,19 +184,23 @@ def _coarse_search(
     scored = []
     for number, start in enumerate(starts):
         progress.report(0.3 * number / len(starts))
-        scored.append((-mutual_information(level, start, initial), number))
+        scored.append((-measured(mutual, start), number))
     candidates = [starts[number] for _, number in sorted(scored)[:_FOLLOWED]]
-    candidates = _improved(fixed, moving, level, candidates, initial, progress.part(0.3, 0.6, progress.stage))
+    candidates = _improved(
+        fixed, moving, mutual, candidates, initial, progress.part(0.3, 0.6, progress.stage)
+    )
     if kind == "affine":
         affine = [as_affine(rigid) for rigid in candidates[:_FOLLOWED_AFFINE]]
-        candidates = _improved(fixed, moving, level, affine, initial, progress.part(0.6, 1.0, progress.stage))
+        candidates = _improved(
+            fixed, moving, mutual, affine, initial, progress.part(0.6, 1.0, progress.stage)
+        )
     return candidates[0]
 
 
 def _improved(
     fixed: AlignmentSide,
     moving: AlignmentSide,
-    level: AlignmentLevel,
+    mutual: MutualInformation,
     candidates: list[sitk.Transform],
     initial: sitk.Transform | None,
     progress: Progress,
@@ -206,36 +209,35 @@ def _improved(
     ends = []
     for number, candidate in enumerate(candidates):
         part = progress.part(number / len(candidates), (number + 1) / len(candidates), progress.stage)
-        end, information = maximize_information(
-            level, candidate, initial=initial, iterations=8, progress=part
-        )
+        end, information = maximize(mutual, candidate, iterations=_MOST_STEPS, progress=part)
+        if any(abs(information - other) <= _SAME_INFORMATION for _, other, _, _ in ends):
+            continue
         whole = end if initial is None else sitk.CompositeTransform([initial, end])
         lost = overlap(fixed.foreground, moving.foreground, whole) < _LEAST_OVERLAP
-        if all(abs(information - other) > _SAME_INFORMATION for _, other, _, _ in ends):
-            ends.append((lost, information, number, end))
+        ends.append((lost, information, number, end))
     return [end for *_, end in sorted(ends, key=lambda entry: (entry[0], -entry[1], entry[2]))]
 
 
 def _mirrored_gain(
     fixed: AlignmentSide,
     moving: AlignmentSide,
+    level: AlignmentLevel,
     found: sitk.Transform,
     initial: sitk.Transform | None,
     progress: Progress,
 ) -> float:
     """Returns what mirroring the moving image gains; see `AlignmentResult`."""
-    level = alignment_level(fixed, moving, _scale(fixed) * _COARSE, _REACH)
     whole = found if initial is None else sitk.CompositeTransform([initial, found])
     start = affine_part(sitk.CompositeTransform([_mirror(moving), whole]), Grid.from_image(fixed.image))
     mirrored = sitk.AffineTransform(3)
-    mirrored.SetCenter(tuple(center_of_mass(fixed.foreground)))
+    mirrored.SetCenter(tuple(fixed.center))
     mirrored.SetMatrix(tuple(start.matrix.ravel()))
     moved = start.matrix @ mirrored.GetCenter() + start.offset
     mirrored.SetTranslation(tuple(moved - mirrored.GetCenter()))
-    usual = mutual_information(level, found, initial)
+    usual = measured(MutualInformation(level, initial), found)
     try:
-        _, ended = maximize_information(level, mirrored, initial=None, iterations=8, progress=progress)
-    except RuntimeError as error:
+        _, ended = maximize(MutualInformation(level), mirrored, iterations=_MOST_STEPS, progress=progress)
+    except ImagesApartError as error:
         # Mirrored, the images do not meet: nothing is gained.
         logger.debug("%s", error)
         return -1.0
@@ -247,13 +249,13 @@ def _mirror(moving: AlignmentSide) -> sitk.AffineTransform:
     grid = Grid.from_image(moving.image)
     normal = grid.axes[:, next(axis for axis, code in enumerate(grid.axis_codes) if code in "LR")]
     mirror = sitk.AffineTransform(3)
-    mirror.SetCenter(tuple(center_of_mass(moving.foreground)))
+    mirror.SetCenter(tuple(moving.center))
     mirror.SetMatrix(tuple((np.eye(3) - 2 * np.outer(normal, normal)).ravel()))
     return mirror
 
 
 def _scale(fixed: AlignmentSide) -> float:
-    return max(1.0, radius(fixed.foreground) / _HEAD_RADIUS)
+    return max(1.0, fixed.radius / _HEAD_RADIUS)
 
 
 def _combined(found: sitk.Transform, initial: sitk.Transform | None, grid: Grid) -> sitk.Transform:

@@ -22,11 +22,15 @@ class AlignmentSide:
         image: float32, outliers clipped.
         foreground: uint8 mask of the anatomy, on the image's grid.
         mask: The user's mask on the image's grid, or None.
+        center: Centre of the anatomy, LPS mm, [3].
+        radius: Radius of the ball that has the anatomy's volume, mm.
     """
 
     image: sitk.Image
     foreground: sitk.Image
     mask: sitk.Image | None
+    center: np.ndarray
+    radius: float
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,14 @@ def alignment_side(image: sitk.Image, foreground: sitk.Image, mask: sitk.Image |
     if mask is not None:
         both = sitk.And(foreground, mask)
         foreground = both if sitk.GetArrayViewFromImage(both).any() else mask
-    return AlignmentSide(sitk.Cast(image, sitk.sitkFloat32), foreground, mask)
+    shape = _shape(foreground)
+    return AlignmentSide(
+        sitk.Cast(image, sitk.sitkFloat32),
+        foreground,
+        mask,
+        np.asarray(shape.GetCentroid(1)),
+        shape.GetEquivalentSphericalRadius(1),
+    )
 
 
 def alignment_level(
@@ -88,16 +99,13 @@ def alignment_level(
 
 def center_of_mass(mask: sitk.Image) -> np.ndarray:
     """Returns the centre of a mask, LPS mm, [3]."""
-    statistics = sitk.LabelShapeStatisticsImageFilter()
-    statistics.Execute(mask)
-    return np.asarray(statistics.GetCentroid(1))
+    return np.asarray(_shape(mask).GetCentroid(1))
 
 
-def radius(mask: sitk.Image) -> float:
-    """Returns the radius of the ball that has a mask's volume, mm."""
+def _shape(mask: sitk.Image) -> sitk.LabelShapeStatisticsImageFilter:
     statistics = sitk.LabelShapeStatisticsImageFilter()
     statistics.Execute(mask)
-    return statistics.GetEquivalentSphericalRadius(1)
+    return statistics
 
 
 def _factors(image: sitk.Image, spacing: float) -> list[int]:

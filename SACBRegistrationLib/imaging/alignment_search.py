@@ -1,108 +1,85 @@
-"""One optimisation of a linear transform, and the starts that a search begins from."""
+"""One climb of a linear transform, and the starts that a search begins from."""
 
+from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
 import SimpleITK as sitk
 
-from SACBRegistrationLib.imaging.alignment_levels import AlignmentLevel, AlignmentSide, center_of_mass, radius
+from SACBRegistrationLib.imaging.alignment_levels import AlignmentSide
+from SACBRegistrationLib.imaging.alignment_measures import Measure
+from SACBRegistrationLib.imaging.ascent import climb
 from SACBRegistrationLib.imaging.grid import Grid
 from SACBRegistrationLib.progress import Progress
 
 # Poses between the starts are within the reach of the coarsest level.
 _START_ANGLE = 20.0
-_HISTOGRAM_BINS = 32
-_CORRELATION_RADIUS = 2
-# Powell's first trial step and the length below which it stops, mm at the anatomy's surface.
-_STEP, _PRECISION = 0.5, 0.01
-# Steepest descent takes its first step this long, mm; the start is near.
-_DESCENT_STEP = 1.0
+# First and longest step, and the length below which a climb stops, mm at the anatomy's surface.
+_FIRST_STEP, _LONGEST_STEP, _PRECISION = 1.0, 10.0, 0.01
+# For derivatives of a matrix by its parameters, radians or mm.
+_TINY = 1e-4
 
 
-def maximize_information(
-    level: AlignmentLevel,
+class ImagesApartError(RuntimeError):
+    """The images do not overlap where an alignment starts."""
+
+
+def maximize(
+    measure: Measure,
     transform: sitk.Transform,
     *,
-    initial: sitk.Transform | None,
     iterations: int,
     progress: Progress,
 ) -> tuple[sitk.Transform, float]:
-    """Improves a linear transform by Powell's method on Mattes mutual information.
-
-    Every voxel of the fixed mask is a sample, so that nothing is drawn by chance. Powell's method looks along
-    one parameter after the other; on these few parameters it ends higher than steepest descent, which stops
-    as soon as a steep parameter makes it turn back while a flat one is still far off.
+    """Improves a linear transform by climbing a measure.
 
     Args:
-        level: The pair.
+        measure: What to maximise.
         transform: Start, an Euler3DTransform or AffineTransform; not changed.
-        initial: Applied after the transform (T(x) = initial(transform(x))), or None.
-        iterations: Most rounds through all parameters.
-        progress: Reported to after every round.
+        iterations: Most steps.
+        progress: Reported to before every step.
 
     Returns:
-        The improved transform and its mutual information.
+        The improved transform and its measure.
 
     Raises:
         CancelledError: When the progress says so.
-        RuntimeError: When the images do not overlap.
+        ImagesApartError: When the images do not overlap at the start.
     """
-    method = _method(level, initial)
-    method.SetOptimizerAsPowell(
-        numberOfIterations=iterations,
-        maximumLineIterations=20,
-        stepLength=_STEP,
-        stepTolerance=_PRECISION,
-        valueTolerance=1e-5,
-    )
+    result = type(transform)(transform)
+    start = np.asarray(transform.GetParameters())
     # A turn or stretch counts by how far it moves the anatomy's surface.
-    turns = len(transform.GetParameters()) - 3
-    method.SetOptimizerScales([radius(level.fixed_mask)] * turns + [1.0] * 3)
-    result, metric = _executed(method, level, transform, iterations, progress)
-    return result, -metric
+    scale = np.array([measure.radius] * (len(start) - 3) + [1.0] * 3)
 
+    def at(place: np.ndarray) -> tuple[float, np.ndarray]:
+        parameters = place / scale
+        slope = measure.slope(*_linear(result, parameters, measure.center))
+        by_parameter = [
+            (slope.by_matrix * matrix).sum() + slope.by_target @ target
+            for matrix, target in _derivatives(result, parameters, measure.center)
+        ]
+        return slope.value, np.asarray(by_parameter) / scale
 
-def maximize_correlation(
-    level: AlignmentLevel,
-    transform: sitk.Transform,
-    *,
-    initial: sitk.Transform | None,
-    iterations: int,
-    progress: Progress,
-) -> sitk.Transform:
-    """Improves a linear transform by steepest descent on local correlation; see `maximize_information`.
-
-    Local correlation sees the borders of tissues, where mutual information sees the amounts of them.
-    """
-    method = _method(level, initial)
-    method.SetMetricAsANTSNeighborhoodCorrelation(_CORRELATION_RADIUS)
-    # The first step's length is set in mm: without it one step may turn the image by a radian.
-    method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=1.0,
-        minStep=1e-3,
-        numberOfIterations=iterations,
-        relaxationFactor=0.5,
-        gradientMagnitudeTolerance=1e-7,
-        estimateLearningRate=method.Once,
-        maximumStepSizeInPhysicalUnits=_DESCENT_STEP,
+    end, value = climb(
+        at,
+        start * scale,
+        iterations=iterations,
+        first_step=_FIRST_STEP,
+        longest_step=_LONGEST_STEP,
+        precision=_PRECISION,
+        each=lambda iteration: progress.report(iteration / iterations),
     )
-    method.SetOptimizerScalesFromPhysicalShift()
-    return _executed(method, level, transform, iterations, progress)[0]
+    if not np.isfinite(value):
+        raise ImagesApartError("no sample of the fixed image falls into the moving image")
+    result.SetParameters((end / scale).tolist())
+    return result, value
 
 
-def mutual_information(
-    level: AlignmentLevel, transform: sitk.Transform, initial: sitk.Transform | None = None
-) -> float:
-    """Returns Mattes mutual information (higher is better); 0 where the images do not overlap."""
-    method = _method(level, initial)
-    method.SetInitialTransform(_copy(transform), True)
-    try:
-        return -method.MetricEvaluate(level.fixed, level.moving)
-    except RuntimeError as error:
-        # ITK's way of saying that no sample falls into the moving image.
-        if "map outside" not in str(error) and "VirtualSampledPointSet" not in str(error):
-            raise
-        return 0.0
+def measured(measure: Measure, transform: sitk.Transform) -> float:
+    """Returns a measure under a linear transform; 0 where the images do not overlap."""
+    parameters = np.asarray(transform.GetParameters())
+    value = measure.value(*_linear(type(transform)(transform), parameters, measure.center))
+    return value if np.isfinite(value) else 0.0
 
 
 def starting_transforms(fixed: AlignmentSide, moving: AlignmentSide) -> list[sitk.Euler3DTransform]:
@@ -110,9 +87,9 @@ def starting_transforms(fixed: AlignmentSide, moving: AlignmentSide) -> list[sit
 
     A patient may have lain on the front, or been pushed in feet first, without the header knowing.
     """
-    fixed_center = center_of_mass(fixed.foreground)
+    fixed_center = fixed.center
     offsets = (
-        center_of_mass(moving.foreground) - fixed_center,
+        moving.center - fixed_center,
         Grid.from_image(moving.image).center - Grid.from_image(fixed.image).center,
     )
     angles = np.radians((0.0, -_START_ANGLE, _START_ANGLE))
@@ -130,7 +107,7 @@ def starting_transforms(fixed: AlignmentSide, moving: AlignmentSide) -> list[sit
 def identity_around(fixed: AlignmentSide) -> sitk.Euler3DTransform:
     """Returns the rigid transform that changes nothing and turns about the fixed anatomy's centre."""
     start = sitk.Euler3DTransform()
-    start.SetCenter(tuple(center_of_mass(fixed.foreground)))
+    start.SetCenter(tuple(fixed.center))
     return start
 
 
@@ -143,48 +120,19 @@ def as_affine(transform: sitk.Euler3DTransform) -> sitk.AffineTransform:
     return affine
 
 
-def _method(level: AlignmentLevel, initial: sitk.Transform | None) -> sitk.ImageRegistrationMethod:
-    method = sitk.ImageRegistrationMethod()
-    method.SetMetricAsMattesMutualInformation(_HISTOGRAM_BINS)
-    method.SetMetricSamplingStrategy(method.NONE)
-    method.SetMetricFixedMask(level.fixed_mask)
-    if level.moving_mask is not None:
-        method.SetMetricMovingMask(level.moving_mask)
-    method.SetInterpolator(sitk.sitkLinear)
-    if initial is not None:
-        method.SetMovingInitialTransform(initial)
-    return method
+def _linear(
+    transform: sitk.Transform, parameters: np.ndarray, center: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sets the transform to some parameters; returns its matrix and where it takes the center."""
+    transform.SetParameters(parameters.tolist())
+    return np.asarray(transform.GetMatrix()).reshape(3, 3), np.asarray(transform.TransformPoint(center))
 
 
-def _executed(
-    method: sitk.ImageRegistrationMethod,
-    level: AlignmentLevel,
-    transform: sitk.Transform,
-    iterations: int,
-    progress: Progress,
-) -> tuple[sitk.Transform, float]:
-    """Runs an optimiser on a copy of the transform; returns it and ITK's metric (lower is better)."""
-    result = _copy(transform)
-    method.SetInitialTransform(result, True)
-    raised: list[BaseException] = []
-
-    def report() -> None:
-        try:
-            progress.report(method.GetOptimizerIteration() / iterations)
-        except BaseException as error:  # carried around ITK, which loses it, and raised again below
-            raised.append(error)
-            method.StopRegistration()
-
-    method.AddCommand(sitk.sitkIterationEvent, report)
-    try:
-        method.Execute(level.fixed, level.moving)
-    except RuntimeError:
-        if not raised:
-            raise
-    if raised:
-        raise raised[0]
-    return result, method.GetMetricValue()
-
-
-def _copy(transform: sitk.Transform) -> sitk.Transform:
-    return type(transform)(transform)
+def _derivatives(
+    transform: sitk.Transform, parameters: np.ndarray, center: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields for every parameter the derivatives of the matrix and of where the center goes."""
+    for change in _TINY * np.eye(len(parameters)):
+        ends = (_linear(transform, parameters + sign * change, center) for sign in (1, -1))
+        (matrix, target), (other_matrix, other_target) = ends
+        yield (matrix - other_matrix) / (2 * _TINY), (target - other_target) / (2 * _TINY)
