@@ -62,12 +62,13 @@ def bounding_box(mask: sitk.Image) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         ValueError: When everything is 0.
     """
-    statistics = sitk.LabelShapeStatisticsImageFilter()
-    statistics.Execute(sitk.NotEqual(mask, 0))
-    if not statistics.HasLabel(1):
+    inside = sitk.GetArrayViewFromImage(mask) != 0
+    plane, column = inside.any(axis=0), inside.any(axis=2)
+    sides = plane.any(axis=0), plane.any(axis=1), column.any(axis=1)
+    if not sides[0].any():
         raise ValueError("the mask is empty")
-    box = np.asarray(statistics.GetBoundingBox(1))
-    return box[:3], box[:3] + box[3:] - 1
+    ends = [np.flatnonzero(side)[[0, -1]] for side in sides]
+    return np.array([first for first, _ in ends]), np.array([last for _, last in ends])
 
 
 def _painted_background(values: np.ndarray) -> float | None:
@@ -139,12 +140,20 @@ def _averaged(image: sitk.Image) -> sitk.Image:
 
 def _cleaned(mask: sitk.Image) -> sitk.Image:
     """Fills holes and removes islands."""
-    components = sitk.RelabelComponent(sitk.ConnectedComponent(sitk.BinaryFillhole(mask)))
-    sizes = np.bincount(sitk.GetArrayViewFromImage(components).ravel())[1:]
-    if len(sizes) == 0:
+    if not sitk.GetArrayViewFromImage(mask).any():
         return mask
-    kept = int((sizes >= _COMPONENT_OF_LARGEST * sizes[0]).sum())
-    return sitk.Cast((components >= 1) & (components <= kept), sitk.sitkUInt8)
+    # Beyond a layer around the box there is nothing to find.
+    first, last = bounding_box(mask)
+    first, last = np.maximum(first - 1, 0), np.minimum(last + 1, np.asarray(mask.GetSize()) - 1)
+    box = tuple(slice(int(a), int(b) + 1) for a, b in zip(first, last, strict=True))
+    components = sitk.GetArrayFromImage(sitk.ConnectedComponent(sitk.BinaryFillhole(mask[box])))
+    sizes = np.bincount(components.ravel())
+    sizes[0] = 0
+    kept = np.zeros(mask.GetSize()[::-1], np.uint8)
+    kept[box[::-1]] = (sizes >= _COMPONENT_OF_LARGEST * sizes.max())[components]
+    cleaned = sitk.GetImageFromArray(kept)
+    cleaned.CopyInformation(mask)
+    return cleaned
 
 
 def _or_everything(mask: sitk.Image) -> sitk.Image:

@@ -9,6 +9,8 @@ from SACBRegistrationLib.imaging.linear import affine_part
 
 # Below a twentieth of a voxel the Gaussian's neighbours weigh less than float32 resolves.
 _NEGLIGIBLE_SIGMA = 0.05
+# Grids whose axes drift apart by less over their length are parallel, voxels.
+_NEGLIGIBLE_SHIFT = 1e-4
 
 
 def smoothing_sigma(source: Grid, target: Grid, transform: sitk.Transform | None = None) -> np.ndarray:
@@ -84,8 +86,67 @@ def resample(
     Returns:
         float32 image on `grid`.
     """
-    smoothed = smooth(image, smoothing_sigma(Grid.from_image(image), grid, transform))
-    return grid.resample(smoothed, transform, sitk.sitkLinear, default)
+    source = Grid.from_image(image)
+    sigma = smoothing_sigma(source, grid, transform)
+    if transform is None and (axes := _axes_between(source, grid)) is not None:
+        return _along_axes(image, grid, axes, sigma, default)
+    return grid.resample(smooth(image, sigma), transform, sitk.sitkLinear, default)
+
+
+def _axes_between(source: Grid, grid: Grid) -> tuple[int, int, int] | None:
+    """Returns the axis of `grid` along which each axis of `source` runs; None where they are not parallel."""
+    steps = np.linalg.inv(source.matrix) @ grid.matrix
+    order = tuple(int(axis) for axis in abs(steps).argmax(axis=1))
+    if sorted(order) != [0, 1, 2]:
+        return None
+    steps[range(3), order] = 0
+    return order if (abs(steps) * np.asarray(grid.size)).sum(axis=1).max() < _NEGLIGIBLE_SHIFT else None
+
+
+def _along_axes(
+    image: sitk.Image, grid: Grid, axes: tuple[int, int, int], sigma: np.ndarray, default: float
+) -> sitk.Image:
+    """Smooths and samples in one product per axis, which computes no voxel that is not asked for.
+
+    Args:
+        image: Scalar image.
+        grid: Where to sample.
+        axes: The grid's axis along which each of the image's runs.
+        sigma: Standard deviations along the image's axes, mm.
+        default: Value outside the image.
+    """
+    source = Grid.from_image(image)
+    values = torch.from_numpy(sitk.GetArrayFromImage(sitk.Cast(image, sitk.sitkFloat32)))
+    beyond = torch.zeros([grid.size[axis] for axis in reversed(axes)], dtype=torch.bool)
+    for own, axis in enumerate(axes):
+        index = np.zeros((grid.size[axis], 3))
+        index[:, axis] = np.arange(grid.size[axis])
+        places = source.to_index(grid.to_lps(index))[:, own]
+        weights = _linear_weights(source.size[own], places)
+        if source.size[own] > 1 and sigma[own] >= _NEGLIGIBLE_SIGMA * source.spacing[own]:
+            weights = weights @ _smoothing_matrix(source.size[own], source.spacing[own], float(sigma[own]))
+        values = torch.movedim(torch.tensordot(weights, values, dims=([1], [2 - own])), 0, 2 - own)
+        # As SimpleITK sees it, an image ends half a voxel beyond its outermost voxels' centres.
+        outside = torch.from_numpy((places < -0.5) | (places > source.size[own] - 0.5))
+        beyond |= outside.view([-1 if k == 2 - own else 1 for k in range(3)])
+    values[beyond] = default
+    order = [2 - axes.index(axis) for axis in (2, 1, 0)]
+    sampled = sitk.GetImageFromArray(values.permute(order).contiguous().numpy())
+    sampled.SetOrigin(grid.origin)
+    sampled.SetSpacing(grid.spacing)
+    sampled.SetDirection(grid.direction)
+    return sampled
+
+
+def _linear_weights(size: int, places: np.ndarray) -> torch.Tensor:
+    """Returns the [n, size] weights of linear interpolation at places, in voxels; the border goes on."""
+    places = np.clip(places, 0, size - 1)
+    first = np.minimum(np.floor(places).astype(int), max(size - 2, 0))
+    weights, rows = np.zeros((len(places), size), np.float32), np.arange(len(places))
+    weights[rows, first] = 1 - (places - first)
+    if size > 1:
+        weights[rows, first + 1] = places - first
+    return torch.from_numpy(weights)
 
 
 def resample_labels(labels: sitk.Image, grid: Grid, transform: sitk.Transform | None = None) -> sitk.Image:

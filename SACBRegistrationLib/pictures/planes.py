@@ -39,9 +39,19 @@ class Plane:
             interpolator: sitk.sitkNearestNeighbor for labels.
             default: Value outside the image.
         """
+        image = self._around(image)
         if interpolator != sitk.sitkNearestNeighbor and image.GetNumberOfComponentsPerPixel() == 1:
             image = sitk.Cast(image, sitk.sitkFloat32)
         return sitk.GetArrayFromImage(self.grid.resample(image, None, interpolator, default))[0]
+
+    def _around(self, image: sitk.Image) -> sitk.Image:
+        """Returns the part of an image that the plane can see, so that the rest need not be converted."""
+        corners = Grid.from_image(image).to_index(self.grid.corners())
+        last = np.asarray(image.GetSize()) - 1
+        # A plane beside the image sees its outermost layers, which are as far away.
+        low = np.clip(np.floor(corners.min(axis=0)) - 2, 0, np.maximum(last - 3, 0)).astype(int)
+        high = np.clip(np.ceil(corners.max(axis=0)) + 2, np.minimum(low + 3, last), last).astype(int)
+        return image[tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))]
 
     def points(self) -> np.ndarray:
         """Returns the LPS mm of every pixel, [height, width, 3]."""

@@ -26,6 +26,9 @@ def draw_result(result, path: Path) -> None:
     report = result.report
     background = float(sitk.GetArrayViewFromImage(result.moving).min())
     before = warp_volume(result.moving, result.alignment, Grid.from_image(result.fixed), default=background)
+    jacobian = result.jacobian
+    if jacobian is None:
+        jacobian = jacobian_determinant(result.displacement_field)
     clusters = {
         role: image for (level, role), image in result.cluster_maps.items() if level == _FINEST_SACB_LEVEL
     }
@@ -35,7 +38,7 @@ def draw_result(result, path: Path) -> None:
         before,
         result.warped,
         result.displacement_field,
-        jacobian_determinant(result.displacement_field),
+        jacobian,
         clusters,
         title=f"{'SACB-Net' if report['weights'] else 'No network'}, {report['preset']['title']}",
         subtitle=_numbers(report),

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import SimpleITK as sitk
 
-from SACBRegistrationLib.evaluation.local_ncc import local_ncc
+from SACBRegistrationLib.evaluation.local_ncc import mean_within, squared_correlation
 from SACBRegistrationLib.imaging.displacement import as_transform
 from SACBRegistrationLib.imaging.foreground import bounding_box
 from SACBRegistrationLib.imaging.grid import Grid
@@ -64,9 +65,10 @@ def measure_agreement(
     everywhere.CopyInformation(moving.image)
     scores, within = {}, {}
     for name, image in images.items():
-        scores[name] = local_ncc(target, image, anatomy)
+        squared = squared_correlation(target, image)
+        scores[name] = mean_within(squared, anatomy)
         reached = grid.resample(everywhere, transforms[name], nearest)
-        within[name] = _within(target, image, anatomy, reached, scores[name])
+        within[name] = _within(squared, anatomy, reached, scores[name])
     view = common_view(fixed.foreground, moving.foreground, transforms["after"])
     return Agreement(scores, within, view)
 
@@ -76,9 +78,7 @@ def _comparison_grid(fixed: PreparedImage, spacing: float) -> Grid:
     return network_grid(fixed.grid, box, (16, 16, 16), spacing, fixed.grid.axis_codes, 2**26, spacing).grid
 
 
-def _within(
-    target: sitk.Image, image: sitk.Image, anatomy: sitk.Image, reached: sitk.Image, everywhere: float
-) -> float:
+def _within(squared: np.ndarray, anatomy: sitk.Image, reached: sitk.Image, everywhere: float) -> float:
     """Returns local NCC over the anatomy where windows hold moving voxels alone, if there are such places."""
     deep = sitk.BinaryErode(reached, [_WINDOW_REACH] * 3, sitk.sitkBox)
     inside = sitk.GetArrayViewFromImage(anatomy) != 0
@@ -87,5 +87,5 @@ def _within(
     for region in (deep, reached):
         mask = sitk.And(region, anatomy)
         if sitk.GetArrayViewFromImage(mask).any():
-            return local_ncc(target, image, mask)
+            return mean_within(squared, mask)
     return 0.0

@@ -12,6 +12,7 @@ import torch
 from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.imaging.alignment import AlignmentResult, align
 from SACBRegistrationLib.imaging.grid import Grid
+from SACBRegistrationLib.imaging.jacobian import jacobian_determinant
 from SACBRegistrationLib.imaging.linear import affine_part
 from SACBRegistrationLib.imaging.warping import warp_volume
 from SACBRegistrationLib.network import SACBNet, load_checkpoint
@@ -191,6 +192,7 @@ def register(
             refined=refined,
             notes=tuple(notes),
             field=field,
+            jacobian=jacobian_determinant(field),
             warped=warped,
             warped_labels=warped_labels,
         )
@@ -205,6 +207,7 @@ def register(
         fixed=fixed,
         moving=moving,
         warped_labels=warped_labels,
+        jacobian=findings.jacobian,
     )
 
 

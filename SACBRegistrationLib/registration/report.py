@@ -13,7 +13,7 @@ from SACBRegistrationLib.evaluation.dice import common_labels, dice_per_label, m
 from SACBRegistrationLib.evaluation.displacement_statistics import displacement_statistics
 from SACBRegistrationLib.imaging.alignment import AlignmentResult
 from SACBRegistrationLib.imaging.grid import Grid
-from SACBRegistrationLib.imaging.jacobian import inside_volume, jacobian_determinant, summarize_jacobian
+from SACBRegistrationLib.imaging.jacobian import inside_volume, summarize_jacobian
 from SACBRegistrationLib.imaging.warping import warp_volume
 from SACBRegistrationLib.network import SACBNet
 from SACBRegistrationLib.peak_memory import peak_memory_bytes
@@ -47,6 +47,7 @@ class Findings:
         refined: The refined deformation, or None.
         notes: Sentences about the refinement.
         field: The displacement field, LPS mm.
+        jacobian: Its Jacobian determinant, on its grid.
         warped: The moving image on the fixed grid.
         warped_labels: The moving label map on the fixed grid, or None.
     """
@@ -61,6 +62,7 @@ class Findings:
     refined: Refined | None
     notes: tuple[str, ...]
     field: sitk.Image
+    jacobian: sitk.Image
     warped: sitk.Image
     warped_labels: sitk.Image | None
 
@@ -74,9 +76,9 @@ def make_report(fixed: PreparedImage, moving: PreparedImage, found: Findings, pr
         found: What the run found.
         progress: Reported to.
     """
-    jacobian = jacobian_determinant(found.field)
+    jacobian = found.jacobian
     inside = inside_volume(Grid.from_image(found.field), fixed.grid)
-    anatomy = inside_volume(Grid.from_image(found.field), fixed.grid, fixed.foreground)
+    anatomy = Grid.from_image(found.field).resample(fixed.foreground, interpolator=sitk.sitkNearestNeighbor)
     progress.report(0.4)
     alignment, spacing = found.aligned.transform, found.preset.spacing
     agreement = measure_agreement(fixed, moving, alignment, found.field, spacing)

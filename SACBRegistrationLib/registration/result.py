@@ -27,6 +27,7 @@ class RegistrationResult:
         fixed: The fixed image.
         moving: The moving image.
         warped_labels: The moving label map on the fixed grid (nearest neighbour), or None.
+        jacobian: det(dT/dx) on the displacement field's grid, or None when nobody has computed it yet.
     """
 
     displacement_field: sitk.Image
@@ -37,6 +38,7 @@ class RegistrationResult:
     fixed: sitk.Image = field(repr=False)
     moving: sitk.Image = field(repr=False)
     warped_labels: sitk.Image | None = field(default=None, repr=False)
+    jacobian: sitk.Image | None = field(default=None, repr=False)
 
     @property
     def transform(self) -> sitk.DisplacementFieldTransform:

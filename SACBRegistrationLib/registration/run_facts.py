@@ -119,10 +119,10 @@ def measure_facts(
 
 
 def _points_of(anatomy: sitk.Image) -> np.ndarray:
-    index = np.argwhere(sitk.GetArrayViewFromImage(anatomy).transpose(2, 1, 0) != 0)
-    if len(index) > _POINTS:
-        index = np.random.default_rng(_SEED).choice(index, _POINTS, replace=False)
-    return Grid.from_image(anatomy).to_lps(index)
+    places = np.flatnonzero(sitk.GetArrayFromImage(anatomy).T)
+    if len(places) > _POINTS:
+        places = np.random.default_rng(_SEED).choice(places, _POINTS, replace=False)
+    return Grid.from_image(anatomy).to_lps(np.stack(np.unravel_index(places, anatomy.GetSize()), axis=-1))
 
 
 def _beyond(linear: AffinePart, points: np.ndarray, moved: np.ndarray) -> np.ndarray:

@@ -106,6 +106,23 @@ def test_linear_ramp_keeps_its_place():
     np.testing.assert_allclose(found, expected, atol=2e-2)
 
 
+@pytest.mark.parametrize("codes", ["LPS", "RAS", "SAL", "ILA"])
+def test_parallel_grids_are_sampled_as_simpleitk_samples_the_smoothed_image(codes):
+    """Permuted and flipped axes, a shift by parts of a voxel, and much beyond the image."""
+    image = blobs(FINE)
+    turned = FINE.reoriented(codes)
+    grid = replace(
+        turned, spacing=(2.0, 1.1, 3.1), size=(41, 57, 28), origin=tuple(turned.to_lps((-3.2, -1.1, 0.4)))
+    )
+    wanted = grid.resample(smooth(image, smoothing_sigma(FINE, grid)), default=7.0)
+    outside = values_of(wanted) == 7
+    assert 0.1 < outside.mean() < 0.9
+    found = resample(image, grid, default=7.0)
+    assert Grid.from_image(found) == Grid.from_image(wanted)
+    np.testing.assert_allclose(values_of(found), values_of(wanted), atol=1e-3)
+    np.testing.assert_array_equal(values_of(found) == 7, outside)
+
+
 def test_same_grid_changes_nothing():
     image = blobs(FINE)
     np.testing.assert_allclose(values_of(resample(image, FINE)), values_of(image), atol=1e-4)
