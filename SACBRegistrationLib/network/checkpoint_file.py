@@ -14,35 +14,39 @@ MOST_BYTES = 500_000_000
 """A network has 4.4 MB, and the published files hold sampling grids of 95 MB beside it."""
 
 
-def read_torch_file(path: Path) -> object:
+def read_torch_file(path: Path, name: str = "weights file", remedy: str | None = None) -> object:
     """Returns what a torch file holds, its tensors on the CPU.
 
     Args:
         path: The file; opened with `weights_only=True`.
+        name: What the error sentences call it.
+        remedy: What they advise; None leaves that to each.
 
     Raises:
         UserError: When the file is missing, no torch file, damaged, too large, or holds anything but tensors
             and plain data.
     """
-    damaged = f"The weights file {path} is damaged or no torch file; download or convert it again."
+
+    def refusal(what: str, usual: str) -> UserError:
+        return UserError(f"The {name} {path} {what}; {remedy or usual}.")
+
+    damaged = refusal("is damaged or no torch file", "download or convert it again")
+    unsafe = refusal("holds something other than weights, so it is not opened", "give a file that you trust")
     try:
         if path.is_dir():
-            raise UserError(f"The weights file {path} is a folder; give the path of a checkpoint.")
+            raise refusal("is a folder", "give the path of a checkpoint")
         if not path.is_file():
-            raise UserError(f"The weights file {path} does not exist; give the path of a checkpoint.")
+            raise refusal("does not exist", "give the path of a checkpoint")
         size = path.stat().st_size
         if size == 0:
-            raise UserError(f"The weights file {path} is empty; download or convert it again.")
+            raise refusal("is empty", "download or convert it again")
         unpacked = _unpacked_bytes(path)
         if max(size, unpacked) > MOST_BYTES:
-            raise UserError(
-                f"The weights file {path} is too large to be a SACB-Net checkpoint; give another file."
-            )
+            raise refusal("is too large to be a SACB-Net checkpoint", "give another file")
         if unpacked > size:
             # torch never packs, so only a file made to look small does.
-            raise UserError(
-                f"The weights file {path} unpacks to more than it holds, as no torch file does; download or "
-                "convert it again."
+            raise refusal(
+                "unpacks to more than it holds, as no torch file does", "download or convert it again"
             )
         _check_sums(path)
         scan_torch_file(path)
@@ -50,24 +54,15 @@ def read_torch_file(path: Path) -> object:
     except UserError:
         raise
     except PermissionError as error:
-        raise UserError(f"The weights file {path} may not be read; change its permissions.") from error
+        raise UserError(f"The {name} {path} may not be read; change its permissions.") from error
     except ForbiddenNameError as error:
-        raise UserError(_unsafe(path)) from error
+        raise unsafe from error
     except pickle.UnpicklingError as error:
         # An unknown instruction of the format, rather than a known one that is not allowed.
-        if "GLOBAL" not in str(error):
-            raise UserError(damaged) from error
-        raise UserError(_unsafe(path)) from error
+        raise (unsafe if "GLOBAL" in str(error) else damaged) from error
     except Exception as error:
         # What a damaged file makes torch raise is not specified, and spans most kinds of exceptions.
-        raise UserError(damaged) from error
-
-
-def _unsafe(path: Path) -> str:
-    return (
-        f"The weights file {path} holds something other than weights, so it is not opened; give a file that "
-        "you trust."
-    )
+        raise damaged from error
 
 
 def _unpacked_bytes(path: Path) -> int:

@@ -26,23 +26,9 @@ class Checkpoints:
     def write(self, rng: Random, place: Place) -> Path:
         """Writes one hostile file and returns its path."""
         path = place.inside / pick(rng, ("case.pt", "case.pth.tar"))
-        path.write_bytes(self._content(rng, place.marker))
-        return path
-
-    def _content(self, rng: Random, marker: Path) -> bytes:
         document, full = self._document(rng)
-        zipped = rng.random() < 0.65
-        stream = io.BytesIO()
-        torch.save(document, stream, _use_new_zipfile_serialization=zipped)
-        content = stream.getvalue()
-        chance = rng.random()
-        if chance < (0.5 if full else 0.15):
-            return content
-        if chance < 0.4:
-            return damaged(content, rng) if rng.random() < 0.5 else flipped(content, rng, within=4000)
-        if full:
-            return content
-        return _other_archive(content, rng, marker) if zipped else _other_stream(content, rng, marker)
+        path.write_bytes(hostile_torch_file(document, rng, place.marker, full))
+        return path
 
     def _document(self, rng: Random) -> tuple[dict, bool]:
         full = rng.random() < 0.1
@@ -64,11 +50,35 @@ class Checkpoints:
             target = pick(
                 rng, [each for each in (document, state, document.get("info")) if isinstance(each, dict)]
             )
-            target[pick(rng, [*target, "clusters", "matching_window", "x\ny", "\ud800", 5])] = _value(rng)
+            target[pick(rng, [*target, "clusters", "matching_window", "x\ny", "\ud800", 5])] = odd_value(rng)
         return document, full
 
 
-def _value(rng: Random):
+def hostile_torch_file(document: dict, rng: Random, marker: Path, full: bool = False) -> bytes:
+    """Returns a torch file of a document, most often with a part of it changed.
+
+    Args:
+        document: What is saved.
+        rng: Chooses the format and the change.
+        marker: A file that obeyed code would make.
+        full: Whether it is large, and is damaged only in cheap ways.
+    """
+    zipped = rng.random() < 0.65
+    stream = io.BytesIO()
+    torch.save(document, stream, _use_new_zipfile_serialization=zipped)
+    content = stream.getvalue()
+    chance = rng.random()
+    if chance < (0.5 if full else 0.15):
+        return content
+    if chance < 0.4:
+        return damaged(content, rng) if rng.random() < 0.5 else flipped(content, rng, within=4000)
+    if full:
+        return content
+    return _other_archive(content, rng, marker) if zipped else _other_stream(content, rng, marker)
+
+
+def odd_value(rng: Random):
+    """Returns a value that torch can save, and that no checkpoint should hold where it is put."""
     choices = (
         lambda: pick(rng, WHOLE_NUMBERS),
         lambda: pick(rng, REAL_NUMBERS),

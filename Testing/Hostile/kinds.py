@@ -1,5 +1,6 @@
 """The kinds of hostile files: how a case is made, and how the program reads it."""
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,14 @@ def _checkpoint() -> Kind:
     return Kind(Checkpoints().write, read)
 
 
+def _state() -> Kind:
+    from Hostile.states import States
+
+    with tempfile.TemporaryDirectory(prefix="sacb-state-") as folder:
+        states = States(Path(folder))
+    return Kind(states.write, states.read)
+
+
 def _pickle() -> Kind:
     from Hostile.pickles import write_pickle
 
@@ -113,6 +122,7 @@ KINDS: dict[str, Callable[[], Kind]] = {
     "metaimage": _metaimage,
     "preset": _preset,
     "checkpoint": _checkpoint,
+    "state": _state,
     "pickle": _pickle,
     "split": _split,
     "pairs": _pair_list,

@@ -167,7 +167,7 @@ def _csv_text(rows: list[list[str]], rng: Random) -> str:
     for _ in range(int(rng.integers(0, 3))):
         row = pick(rng, rows)
         if rng.random() < 0.3:
-            row[:] = pick(rng, ([], row * 2, row[:-1], [*row, "more"], [pick(rng, _TEXTS)] * 2000))
+            row[:] = pick(rng, ([], row * 2, row[:-1], [*row, "more"], [pick(rng, _TEXTS)[:10_000]] * 2000))
         elif row:
             row[int(rng.integers(len(row)))] = pick(rng, _TEXTS)
     stream = io.StringIO()

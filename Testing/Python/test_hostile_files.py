@@ -16,8 +16,8 @@ from Hostile.player import play, random_of
 from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.foreign_text import is_plain_text, shown
 
-# A case of these takes a millisecond, one of a checkpoint thirty.
-CASES = {kind: 50 if kind == "checkpoint" else 150 for kind in KINDS}
+# A case of these takes a millisecond, one that torch reads thirty.
+CASES = {kind: 50 if kind in ("checkpoint", "state") else 150 for kind in KINDS}
 
 
 @pytest.mark.parametrize("kind", KINDS)

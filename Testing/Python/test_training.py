@@ -245,7 +245,7 @@ def test_resuming_without_or_with_a_damaged_or_another_state_is_refused(straight
     with pytest.raises(UserError, match="no training to resume"):
         train(replace(settings, output=tmp_path, resume=True), data)
     (tmp_path / "state.pt").write_bytes(b"not a state")
-    with pytest.raises(UserError, match="does not fit or is damaged"):
+    with pytest.raises(UserError, match="is damaged or no torch file; start the training anew"):
         train(replace(settings, output=tmp_path, resume=True), data)
     with pytest.raises(UserError, match="was begun with the seed 0, not 1; resume it with that"):
         train(replace(settings, seed=1, resume=True), data)
