@@ -11,6 +11,7 @@ from Hostile.place import Place
 from SACBRegistrationLib.training.state import STATE_FILE, TrainingProgress, load_state, save_state
 
 _CHOICES = {"the seed": 0, "the clusters": 7, "the SACB levels": [5, 4], "the data": "made up"}
+_PLAIN = (0, 1, -1, 3, 0.5, True, "other", "a\nb", [5], [5, 4, 3], {})
 
 
 class States:
@@ -21,18 +22,19 @@ class States:
         self._sound = (folder / STATE_FILE).read_bytes()
 
     def write(self, rng: Random, place: Place) -> Path:
-        """Writes one hostile file and returns its path."""
-        path = place.inside / STATE_FILE
+        """Writes one hostile file and returns its folder, which a training is resumed in."""
         document = torch.load(io.BytesIO(self._sound), weights_only=True)
-        for _ in range(int(rng.integers(0, 3))):
+        for _ in range(int(rng.integers(0, 4))):
             _change(rng, document)
-        path.write_bytes(hostile_torch_file(document, rng, place.marker))
-        return path
+        # In half of the cases the file is sound, so that what it holds is looked at.
+        content = hostile_torch_file(document, rng, place.marker, full=rng.random() < 0.5)
+        (place.inside / STATE_FILE).write_bytes(content)
+        return place.inside
 
-    def read(self, path: Path) -> str | None:
-        """Reads one, and takes a step with it; returns what is wrong with what came out."""
+    def read(self, folder: Path) -> str | None:
+        """Reads the one in a folder, and takes a step with it; returns what is wrong with what came out."""
         network, optimizer = _fresh(steps=0)
-        progress, scaling = load_state(path.parent, network, optimizer, _CHOICES)
+        progress, scaling = load_state(folder, network, optimizer, _CHOICES)
         _step(network, optimizer)
         if not all(type(each) is int for each in (progress.step, progress.samples, progress.validated)):
             return "a count is no whole number"
@@ -55,14 +57,16 @@ def _step(network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
 
 
 def _change(rng: Random, document: dict) -> None:
-    """Puts an odd value somewhere into a state, or takes something out of it."""
-    targets = [document, *(part for part in document.values() if isinstance(part, dict))]
-    moments = document.get("optimizer")
-    if isinstance(moments, dict) and isinstance(moments.get("state"), dict):
-        targets += [moments["state"], *(each for each in moments["state"].values() if isinstance(each, dict))]
-    target = pick(rng, [each for each in targets if each])
+    """Puts another value somewhere into a state, or takes something out of it."""
+    target = pick(rng, [document, *(part for part in document.values() if isinstance(part, dict) and part)])
+    # The moments lie deeper.
+    while target is not document and rng.random() < 0.7:
+        inner = [part for part in target.values() if isinstance(part, dict) and part]
+        if not inner:
+            break
+        target = pick(rng, inner)
     key = pick(rng, [*target, "more", 5])
     if rng.random() < 0.2:
         target.pop(key, None)
     else:
-        target[key] = odd_value(rng)
+        target[key] = pick(rng, _PLAIN) if rng.random() < 0.5 else odd_value(rng)
