@@ -62,6 +62,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/imaging/ascent.py
   SACBRegistrationLib/imaging/cluster_maps.py
   SACBRegistrationLib/imaging/dicom.py
+  SACBRegistrationLib/imaging/dicom_header.py
   SACBRegistrationLib/imaging/displacement.py
   SACBRegistrationLib/imaging/file_claims.py
   SACBRegistrationLib/imaging/foreground.py

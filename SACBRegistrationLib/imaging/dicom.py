@@ -1,12 +1,15 @@
 """Reading a folder that holds one DICOM series."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from SACBRegistrationLib.errors import UserError
+from SACBRegistrationLib.imaging.dicom_header import DicomHeader, dicom_header
+from SACBRegistrationLib.imaging.file_claims import ClaimError
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +34,12 @@ def read_dicom_folder(folder: Path, subject: str) -> sitk.Image:
         UserError: When there is no series, there are several, slices are missing, repeated, damaged or
             shifted against each other (a tilted gantry), which the reader would straighten without a word.
     """
-    series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+    damaged = UserError(f"{subject} cannot be read; a slice is damaged or differs in size from the others.")
+    try:
+        series = _series_of(folder)
+    except ClaimError as error:
+        logger.debug("%s", error)
+        raise damaged from error
     if not series:
         raise UserError(
             f"{subject} is a folder without a DICOM series; give the file or the folder of one series."
@@ -41,7 +49,10 @@ def read_dicom_folder(folder: Path, subject: str) -> sitk.Image:
             f"{subject} is a folder with {len(series)} DICOM series; "
             "put the wanted one into a folder of its own."
         )
-    files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
+    (slices,) = series.values()
+    if not all(header.has_pixels for header in slices.values()):
+        raise damaged
+    files = _by_position(slices)
     try:
         if len(files) == 1:
             return sitk.ReadImage(files[0])
@@ -49,12 +60,35 @@ def read_dicom_folder(folder: Path, subject: str) -> sitk.Image:
         return sitk.ReadImage(files)
     except RuntimeError as error:
         logger.debug("%s", error)
-        raise UserError(
-            f"{subject} cannot be read; a slice is damaged or differs in size from the others."
-        ) from error
+        raise damaged from error
 
 
-def _check_positions(files: tuple[str, ...], subject: str) -> None:
+def _series_of(folder: Path) -> dict[str, dict[str, DicomHeader]]:
+    """Returns the headers of every series by file, in the order of the names.
+
+    GDCM would sort them as well, and would read every file of the folder without a look at it.
+    """
+    series: dict[str, dict[str, DicomHeader]] = {}
+    for file in sorted(folder.iterdir()):
+        header = dicom_header(file) if file.is_file() else None
+        # A directory of the folder's files has neither.
+        if header is not None and (header.series or header.has_pixels):
+            series.setdefault(header.series, {})[str(file)] = header
+    return series
+
+
+def _by_position(slices: Mapping[str, DicomHeader]) -> list[str]:
+    """Returns the files along the normal of the first one; as they are where one has no position."""
+    orientation = next(iter(slices.values())).orientation
+    positions = [header.position for header in slices.values()]
+    if orientation is None or None in positions:
+        return list(slices)
+    normal = np.cross(orientation[:3], orientation[3:])
+    heights = dict(zip(slices, np.asarray(positions) @ normal, strict=True))
+    return sorted(slices, key=heights.__getitem__)
+
+
+def _check_positions(files: Sequence[str], subject: str) -> None:
     """Raises UserError unless the slices lie evenly, one at every position, straight above each other."""
     positions, normal = [], None
     reader = sitk.ImageFileReader()
@@ -68,7 +102,8 @@ def _check_positions(files: tuple[str, ...], subject: str) -> None:
     gaps = steps @ normal
     usual = np.median(gaps)
     # A time series has most of its slices at one place.
-    if usual == 0 or abs(gaps - usual).max() > _GAP_TOLERANCE * abs(usual):
+    # Written so that what is no number is refused, too.
+    if usual == 0 or not abs(gaps - usual).max() <= _GAP_TOLERANCE * abs(usual):
         raise UserError(
             f"{subject} has missing, repeated or unevenly spaced slices; "
             "export one complete volume of the series."

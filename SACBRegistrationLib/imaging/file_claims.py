@@ -22,7 +22,7 @@ from SACBRegistrationLib.errors import UserError
 # Scans pack to a half or a tenth; a mask to a hundredth, and then it is worth unpacking it once more.
 _USUAL_RATIO = 50
 # What deflate cannot exceed; JPEG's relatives stay far below.
-_HIGHEST_RATIO = 1100
+HIGHEST_RATIO = 1100
 # Some programs append their own data to a volume.
 _MOST_BEHIND = 2**24
 _CHUNK = 2**20
@@ -97,7 +97,7 @@ def check_plausible(file: Path, reader: sitk.ImageFileReader, subject: str) -> N
     one = sitk.Image([1] * reader.GetDimension(), reader.GetPixelID())
     width = one.GetSizeOfPixelComponent()
     claimed = math.prod(reader.GetSize()) * reader.GetNumberOfComponents() * width
-    if claimed > _HIGHEST_RATIO * file.stat().st_size:
+    if claimed > HIGHEST_RATIO * file.stat().st_size:
         raise UserError(
             f"{subject} is truncated or damaged: it is far shorter than its header says; copy it again."
         )

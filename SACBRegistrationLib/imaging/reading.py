@@ -12,6 +12,7 @@ import SimpleITK as sitk
 
 from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.imaging.dicom import read_dicom_folder
+from SACBRegistrationLib.imaging.dicom_header import dicom_claim
 from SACBRegistrationLib.imaging.file_claims import ClaimError, check_claim, check_plausible
 from SACBRegistrationLib.imaging.grid import Grid
 from SACBRegistrationLib.imaging.linear import affine_part
@@ -31,7 +32,12 @@ _TRANSFORM_SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".mat", ".xfm")
 _UNKNOWN_FORMAT = (
     "it is damaged or in no format that SimpleITK knows (NIfTI, NRRD, MetaImage, DICOM folder, ...)"
 )
-_CLAIMS = {"NiftiImageIO": nifti_claim, "NrrdImageIO": nrrd_claim, "MetaImageIO": meta_claim}
+_CLAIMS = {
+    "NiftiImageIO": nifti_claim,
+    "NrrdImageIO": nrrd_claim,
+    "MetaImageIO": meta_claim,
+    "GDCMImageIO": dicom_claim,
+}
 
 
 def read_volume(path: str | Path, role: str) -> sitk.Image:
@@ -141,12 +147,12 @@ def _existing(path: str | Path, subject: str) -> Path:
 
 def _read(path: str | Path, subject: str) -> sitk.Image:
     file = _existing(path, subject)
-    if file.is_dir():
-        with _captured_stderr():
-            return read_dicom_folder(file, subject)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(file))
     try:
+        if file.is_dir():
+            with _captured_stderr():
+                return read_dicom_folder(file, subject)
         if file.stat().st_size == 0:
             raise UserError(f"{subject} is an empty file; copy it again.")
         with _captured_stderr():

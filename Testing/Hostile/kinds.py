@@ -47,6 +47,12 @@ def _metaimage() -> Kind:
     return Kind(write_metaimage, _read_volume)
 
 
+def _dicom() -> Kind:
+    from Hostile.dicom import Series
+
+    return Kind(Series().write, _read_volume)
+
+
 def _preset() -> Kind:
     from Hostile.texts import write_preset
 
@@ -120,6 +126,7 @@ KINDS: dict[str, Callable[[], Kind]] = {
     "nifti": _nifti,
     "nrrd": _nrrd,
     "metaimage": _metaimage,
+    "dicom": _dicom,
     "preset": _preset,
     "checkpoint": _checkpoint,
     "state": _state,

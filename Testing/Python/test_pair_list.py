@@ -84,7 +84,7 @@ def test_a_quoted_cell_may_hold_the_separator(folder):
         (f"{HEADER}\n{GOOD}\nJos\xe9,b\n".encode("latin-1"), "Line 3 of .* not UTF-8"),
         (f"{HEADER}\n{GOOD}\n".encode("utf-16"), "Line 1 of .* UTF-8"),
         (f"{HEADER}\n{GOOD}\0\n", "Line 2 of .* no text"),
-        (b"a" * (2**24 + 1), "larger than 16 MiB"),
+        (b"a" * (2**22 + 1), "larger than 4 MiB"),
     ],
 )
 def test_mistakes_are_named_with_their_line(folder, text, reason):
