@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from SACBRegistrationLib.imaging.file_claims import HIGHEST_RATIO, Claim, ClaimError
+from SACBRegistrationLib.imaging.file_claims import HIGHEST_RATIO, ClaimError
 
 _PREAMBLE, _MAGIC = 128, b"DICM"
 _UNDEFINED = 0xFFFFFFFF
@@ -62,15 +62,18 @@ class DicomHeader:
     has_pixels: bool
 
 
-def dicom_claim(file: Path) -> Claim:
-    """Returns the claim of a DICOM file whose elements and voxels are all there.
+def check_dicom(file: Path) -> None:
+    """Checks a file that GDCM would take for one of its own, whatever its name.
 
     Raises:
-        ClaimError: When they are not, or it is no DICOM file.
+        ClaimError: When its elements or voxels are not all there.
+        OSError: When it cannot be read.
     """
-    if dicom_header(file) is None:
+    with file.open("rb") as stream:
+        start = stream.read(_PREAMBLE + len(_MAGIC))
+    theirs = start[_PREAMBLE:] == _MAGIC or start.startswith((_MAGIC, b"\x02\x00", b"\x08\x00"))
+    if theirs and dicom_header(file) is None:
         raise ClaimError(_CUT)
-    return Claim(file, 0, file.stat().st_size)
 
 
 def dicom_header(file: Path) -> DicomHeader | None:

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.imaging.dicom import read_dicom_folder
-from SACBRegistrationLib.imaging.dicom_header import dicom_claim
+from SACBRegistrationLib.imaging.dicom_header import check_dicom
 from SACBRegistrationLib.imaging.file_claims import ClaimError, check_claim, check_plausible
 from SACBRegistrationLib.imaging.grid import Grid
 from SACBRegistrationLib.imaging.linear import affine_part
@@ -32,12 +32,7 @@ _TRANSFORM_SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".mat", ".xfm")
 _UNKNOWN_FORMAT = (
     "it is damaged or in no format that SimpleITK knows (NIfTI, NRRD, MetaImage, DICOM folder, ...)"
 )
-_CLAIMS = {
-    "NiftiImageIO": nifti_claim,
-    "NrrdImageIO": nrrd_claim,
-    "MetaImageIO": meta_claim,
-    "GDCMImageIO": dicom_claim,
-}
+_CLAIMS = {"NiftiImageIO": nifti_claim, "NrrdImageIO": nrrd_claim, "MetaImageIO": meta_claim}
 
 
 def read_volume(path: str | Path, role: str) -> sitk.Image:
@@ -185,6 +180,11 @@ def _check_claims(file: Path, reader: sitk.ImageFileReader, subject: str) -> Non
         UserError: When it is not, or its voxels lie in a file elsewhere.
         RuntimeError: When ITK cannot read it.
     """
+    try:
+        # GDCM reads all of a file to tell whether it can.
+        check_dicom(file)
+    except ClaimError as error:
+        raise UserError(f"{subject} {error}.") from error
     # The same reader that the header is checked for reads the file.
     image_io = sitk.ImageFileReader.GetImageIOFromFileName(str(file))
     if not image_io:

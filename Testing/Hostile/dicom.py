@@ -66,7 +66,7 @@ class Series:
             self._slices = [_elements(path.read_bytes()) for path in _write_series(Path(folder))]
 
     def write(self, rng: Random, place: Place) -> Path:
-        """Writes one hostile folder and returns its path."""
+        """Writes one hostile folder, or one file of it, and returns its path."""
         explicit = rng.random() < 0.6
         written = b"1.2.840.10008.1.2.1" if explicit else b"1.2.840.10008.1.2"
         slices = [_with(each, _SYNTAX, b"UI", written) for each in self._slices]
@@ -87,6 +87,10 @@ class Series:
         if rng.random() < 0.3:
             number = int(rng.integers(len(files)))
             files[number] = pick(rng, _DAMAGES)(files[number], rng)
+        if rng.random() < 0.2:
+            path = place.inside / pick(rng, ("case.dcm", "case"))
+            path.write_bytes(pick(rng, files))
+            return path
         _save(_other_slices(files, rng), place.inside, rng)
         return place.inside
 
