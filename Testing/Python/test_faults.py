@@ -13,29 +13,33 @@ import SimpleITK as sitk
 from oblique import blobs, oblique_grid
 from shared_data import REPOSITORY
 from small_pairs import blob_pair, snapshot, write_preset, write_weights
-from test_worker_process import program_after
+from warm_python import WarmProcess, warm_python
 from worker_fixtures import job_of, temporary, wait  # noqa: F401
 
 from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.imaging import reading
 from SACBRegistrationLib.imaging.reading import read_volume
 from SACBRegistrationLib.registration import saving
+from SACBRegistrationLib.registration.register import _SHARES
 from SACBRegistrationLib.settings import RegistrationSettings
-from SACBRegistrationLib.worker.process import PopenProcess
+from SACBRegistrationLib.worker.job import OUTPUTS
 from SACBRegistrationLib.worker.run import WorkerRun
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals and limits")
-STAGES = ("checking", "network", "refinement", "report")
+# What a run tells on its way: the stages of a registration, and what the worker does with the result.
+STAGES = (*_SHARES, "volumes", "quality", "inverse")
 
 DIES = """
-import os, signal
-from SACBRegistrationLib.registration import stages
-usual = stages.Stages.stage
-def stage(self, name):
-    if name == {name!r}:
+import os, signal, sys
+from SACBRegistrationLib.worker.main import main
+from SACBRegistrationLib.worker.messages import MessageWriter
+usual = MessageWriter.progress
+def progress(self, fraction, stage):
+    if stage == {name!r}:
         os.kill(os.getpid(), signal.SIGKILL)
-    return usual(self, name)
-stages.Stages.stage = stage
+    usual(self, fraction, stage)
+MessageWriter.progress = progress
+sys.exit(main(sys.argv[1:]))
 """
 
 
@@ -45,11 +49,18 @@ def small(tmp_path_factory) -> dict[str, str]:
     return {"preset": str(write_preset(folder, (32, 32, 32))), "weights": str(write_weights(folder))}
 
 
-def run_worker(process: PopenProcess, small: dict[str, str]):
+@pytest.fixture(scope="module")
+def warm():
+    with warm_python() as python:
+        yield python
+
+
+def run_worker(process: WarmProcess, small: dict[str, str]):
     settings = RegistrationSettings(**small, device="cpu", refine=1, alignment="none", clusters=3)
     with WorkerRun(process) as run:
         run.launch()
-        run.submit(job_of(run.folder, settings, dict(zip(("fixed", "moving"), blob_pair(), strict=True))))
+        images = dict(zip(("fixed", "moving"), blob_pair(), strict=True))
+        run.submit(job_of(run.folder, settings, images, outputs=frozenset(OUTPUTS)))
         status = wait(run)
     assert not run.folder.exists() and not process.is_running()
     return status
@@ -58,43 +69,65 @@ def run_worker(process: PopenProcess, small: dict[str, str]):
 @posix
 @pytest.mark.usefixtures("temporary")
 @pytest.mark.parametrize("name", STAGES)
-def test_a_worker_killed_at_any_stage_leaves_nothing(small, tmp_path, name):
-    status = run_worker(program_after(tmp_path, DIES.format(name=name)), small)
+def test_a_worker_killed_at_any_stage_leaves_nothing(small, warm, name):
+    status = run_worker(WarmProcess(warm, DIES.format(name=name)), small)
     assert status.state == "failed" and "was killed from outside (SIGKILL)" in status.error
+
+
+@posix
+@pytest.mark.usefixtures("temporary")
+def test_a_worker_that_nobody_kills_comes_to_its_end(small, warm):
+    status = run_worker(WarmProcess(warm, DIES.format(name="no stage")), small)
+    assert status.state == "done", status.error
+    assert list(status.result.report["seconds"])[:-1] == list(_SHARES)
 
 
 SAVES = """
 import os, signal, sys
-sys.path.insert(0, {root!r})
 from SACBRegistrationLib.registration import saving
+from SACBRegistrationLib.registration.register import _SHARES
+from SACBRegistrationLib.registration.stages import Stages
 saving._draw = lambda result, path: path.write_bytes(b"")
-flush = saving.flush
-def dying(folder):
-    flush(folder)
+flush, stage = saving.flush, Stages.stage
+def die():
     os.kill(os.getpid(), signal.SIGKILL)
-saving.flush = dying
+def flush_and_die(folder):
+    flush(folder)
+    if {when!r} == "the flush":
+        die()
+def stage_of_death(self, name):
+    return die() if name == {when!r} else stage(self, name)
+saving.flush, Stages.stage = flush_and_die, stage_of_death
 from SACBRegistrationLib.cli.main import main
 sys.exit(main(["register", *sys.argv[1:]]))
 """
 
 
+def save_pair(folder: Path, small: dict[str, str]) -> list[str]:
+    """Writes a pair; returns the arguments that register it."""
+    files = [str(folder / f"{role}.nrrd") for role in ("fixed", "moving")]
+    for file, image in zip(files, blob_pair(), strict=True):
+        sitk.WriteImage(image, file)
+    options = [*files, "-o", str(folder / "out"), "--preset", small["preset"], "--weights", "none"]
+    return [*options, "--refine", "1", "--alignment", "none", "--device", "cpu", "--inverse"]
+
+
 @posix
-def test_a_command_killed_while_it_writes_shows_nothing_and_the_next_is_clean(small, tmp_path):
-    for role, image in zip(("fixed", "moving"), blob_pair(), strict=True):
-        sitk.WriteImage(image, str(tmp_path / f"{role}.nrrd"))
-    output = tmp_path / "out"
-    files = [str(tmp_path / f"{role}.nrrd") for role in ("fixed", "moving")]
-    options = [*files, "-o", str(output), "--preset", small["preset"], "--weights", "none"]
-    options += ["--refine", "1", "--alignment", "none", "--device", "cpu"]
-    before = snapshot(tmp_path)
-    command = [sys.executable, "-c", SAVES.format(root=str(REPOSITORY)), *options]
-    assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
-    hidden = {name for name in snapshot(tmp_path) if name not in before}
-    assert hidden and all(name.startswith(".sacb-") for name in hidden) and not output.exists()
-    assert any(name.endswith("report.json") for name in hidden), "it was killed before it wrote"
+@pytest.mark.parametrize("when", ["inverse", "picture", "the flush"])
+def test_a_command_killed_while_it_writes_shows_nothing_and_the_next_is_clean(small, warm, tmp_path, when):
+    (tmp_path / "data").mkdir()
+    options = save_pair(tmp_path / "data", small)
+    before = snapshot(tmp_path / "data")
+    code, said = warm.run(SAVES.format(when=when), options, tmp_path)
+    assert code == -signal.SIGKILL, said
+    hidden = {name for name in snapshot(tmp_path / "data") if name not in before}
+    assert hidden and all(name.startswith(".sacb-") for name in hidden)
+    assert not (tmp_path / "data" / "out").exists()
+    if when != "inverse":
+        assert any(name.endswith("transform.nrrd") for name in hidden), "it was killed before it wrote"
     # With this every run begins.
-    saving.check_output_folder(output)
-    assert snapshot(tmp_path) == before
+    saving.check_output_folder(tmp_path / "data" / "out")
+    assert snapshot(tmp_path / "data") == before
 
 
 def noise(sides: tuple[int, int, int]) -> sitk.Image:
