@@ -27,6 +27,7 @@ _SHORT = frozenset(
     )
 )
 _BIG_ENDIAN, _DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
+_IMPLICIT = ("1.2.840.10008.1.2", "1.2.840.113619.5.2")
 # The last is GE's own. Where none is named, voxels are not packed either.
 _NOT_PACKED = (
     *("", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", _BIG_ENDIAN, _DEFLATED),
@@ -140,9 +141,12 @@ class _Walk:
             self._unpack(place)
             place = 0
         self.order = ">" if syntax == _BIG_ENDIAN else "<"
-        # Some programs write another form than they name.
         letters = self._read(place, 6)[4:] if place < self._size else b""
-        self._elements(place, self._size, _Coding(letters in _LONG | _SHORT, self.order), 0, False)
+        explicit = letters in _LONG | _SHORT
+        # GDCM takes the file's word for it, and then hundreds of megabytes.
+        if syntax and explicit == (syntax in _IMPLICIT):
+            raise ClaimError("is written in another form than it says; convert it anew")
+        self._elements(place, self._size, _Coding(explicit, self.order), 0, False)
 
     def _group_two(self, place: int) -> int:
         coding = _Coding(True)

@@ -24,7 +24,7 @@ from SACBRegistrationLib.errors import UserError  # noqa: E402
 
 MOST_SENTENCE = 700
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_NO_MEMORY = re.compile(r"bad_alloc|allocat|not enough memory", re.IGNORECASE)
+_NO_MEMORY = re.compile(r"bad_alloc|\ballocat|not enough memory", re.IGNORECASE)
 
 
 def random_of(kind: str, seed: int, case: int) -> np.random.Generator:

@@ -172,6 +172,10 @@ HOSTILE = {
     "too few packed voxels": content(
         "1.2.840.10008.1.2.5", rows=60000, columns=60000, pixels=fragments(bytes(64))
     ),
+    "another coding than it says": content().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2\0\0\0"),
+    "no coding where it says one": content(IMPLICIT).replace(
+        b"UI\x12\x001.2.840.10008.1.2\0", b"UI\x14\x001.2.840.10008.1.2.1\0"
+    ),
     "no voxels": content(pixels=b""),
     "a deflated bomb": content(DEFLATED, more=element(0x00081140, "UN", bytes(10**6))),
     "half of it": content()[:300],
