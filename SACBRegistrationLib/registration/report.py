@@ -27,7 +27,7 @@ from SACBRegistrationLib.registration.inference import NetworkOutput
 from SACBRegistrationLib.registration.pair import PreparedImage
 from SACBRegistrationLib.registration.refinement import Refined
 from SACBRegistrationLib.registration.run_facts import RunFacts, measure_facts
-from SACBRegistrationLib.registration.self_check import self_check
+from SACBRegistrationLib.registration.self_check import limits_for, self_check
 from SACBRegistrationLib.registration.worsening import worsening_notes
 from SACBRegistrationLib.settings import RegistrationSettings
 
@@ -96,7 +96,7 @@ def make_report(fixed: PreparedImage, moving: PreparedImage, found: Findings, pr
             "modality": found.preset.modality,
         },
         "weights": dict(found.network.info) if found.network is not None else None,
-        "self_check": _self_check(facts),
+        "self_check": _self_check(facts, found.preset.modality),
         "notes": [
             *anatomy_notes(fixed, moving, found.preset),
             *_notes(found),
@@ -126,8 +126,8 @@ def make_report(fixed: PreparedImage, moving: PreparedImage, found: Findings, pr
     }
 
 
-def _self_check(facts: RunFacts) -> dict:
-    check = self_check(facts)
+def _self_check(facts: RunFacts, modality: str) -> dict:
+    check = self_check(facts, limits_for(modality))
     return {"verdict": check.verdict, "reasons": list(check.reasons), "facts": facts.as_dict()}
 
 

@@ -46,7 +46,7 @@ from SACBRegistrationLib.imaging.grid import Grid  # noqa: E402
 from SACBRegistrationLib.imaging.reading import read_volume  # noqa: E402
 from SACBRegistrationLib.presets import load_preset  # noqa: E402
 from SACBRegistrationLib.registration.run_facts import RunFacts  # noqa: E402
-from SACBRegistrationLib.registration.self_check import GOOD, self_check  # noqa: E402
+from SACBRegistrationLib.registration.self_check import GOOD, limits_for, self_check  # noqa: E402
 
 _CT, _OTHER_CT = "abdomen-totalsegmentator/example_ct", "abdomen-ircad/ircad17_ct"
 
@@ -158,7 +158,13 @@ def run_all(options: argparse.Namespace) -> list[dict]:
                 case = make()
                 measured = {"inputs": inputs, "name": case.name, **measure(case, kind, options.quick)}
                 store.put(pair, key, measured)
-            row = {"group": source.group, "scan": pair, "case": key, **measured}
+            row = {
+                "group": source.group,
+                "scan": pair,
+                "modality": preset.modality,
+                "case": key,
+                **measured,
+            }
             rows.append(row)
             print("  ".join(_cells(row)), file=sys.stderr, flush=True)
     return rows
@@ -168,7 +174,7 @@ def judged(row: dict) -> tuple[str, tuple[str, ...]]:
     """Returns the self-check's verdict on a measurement and its reasons; a refusal is its own reason."""
     if "message" in row:
         return "refused", (row["message"],)
-    check = self_check(RunFacts(**row["facts"]))
+    check = self_check(RunFacts(**row["facts"]), limits_for(row["modality"]))
     return check.verdict, check.reasons
 
 

@@ -110,6 +110,18 @@ def test_metal_and_borders_of_zero():
     assert found.error < 5
 
 
+@pytest.mark.parametrize("off", [0.0, 22.0], ids=["right", "wrong"])
+def test_upper_abdomen_from_the_whole(off):
+    scene = abdomen_scene()
+    fixed, inside = (cropped(image, "S", (0.45, 1.0)) for image in (scene.copy.image, scene.copy.inside))
+    found = run(
+        ABDOMEN, fixed, scene.scan, scene.copy.truth, inside, alignment="none",
+        initial_transform=start_near(scene, off),
+    )  # fmt: skip
+    # A brain's limit, taken of a body's width, let the wrong one pass.
+    assert (found.error > 5, found.verdict == GOOD) == ((False, True) if off == 0 else (True, False))
+
+
 def test_left_half_from_the_right_half_is_never_called_good():
     scene = brain_scene()
     left, inside = (cropped(image, "L", (0.5, 1.0)) for image in (scene.copy.image, scene.copy.inside))

@@ -13,14 +13,15 @@ BAD = {**FACTS, "similarity_after": 0.1}
 
 def row(error: float | None, facts: dict, group: str = "set", **more: object) -> dict:
     return {
-        "group": group, "scan": "x", "case": "c", "name": "n", "seconds": 1.0, "error_mm": error,
-        "facts": facts, **more,
+        "group": group, "scan": "x", "modality": "mr", "case": "c", "name": "n", "seconds": 1.0,
+        "error_mm": error, "facts": facts, **more,
     }  # fmt: skip
 
 
 def refusal() -> dict:
     return {
-        "group": "set", "scan": "x", "case": "r", "name": "far", "seconds": 1.0, "message": "Move it nearer.",
+        "group": "set", "scan": "x", "modality": "mr", "case": "r", "name": "far", "seconds": 1.0,
+        "message": "Move it nearer.",
     }  # fmt: skip
 
 

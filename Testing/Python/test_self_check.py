@@ -20,7 +20,7 @@ from SACBRegistrationLib.imaging.linear import AffinePart, affine_part
 from SACBRegistrationLib.imaging.overlap import common_view
 from SACBRegistrationLib.imaging.round_trip import round_trip_errors
 from SACBRegistrationLib.imaging.tensors import array_to_image
-from SACBRegistrationLib.registration.self_check import FAILED, GOOD, LOOK, self_check
+from SACBRegistrationLib.registration.self_check import FAILED, GOOD, LOOK, limits_for, self_check
 
 
 def test_a_usual_result_is_good_and_says_why():
@@ -66,6 +66,13 @@ def test_the_worst_reason_comes_first_and_none_is_lost():
 
 def test_a_large_deformation_is_believed_where_the_images_agree_very_well():
     assert self_check(replace(USUAL, bending_mean_mm=6.0, similarity_after=0.98)).verdict == GOOD
+
+
+def test_the_same_bending_is_more_in_a_body_than_in_a_brain():
+    body = replace(USUAL, anatomy_mm=400.0, bending_mean_mm=6.4)
+    assert self_check(body, limits_for("mr")).verdict == GOOD
+    assert self_check(body, limits_for("ct")).verdict == LOOK
+    assert self_check(replace(body, bending_mean_mm=4.8), limits_for("ct")).verdict == GOOD
 
 
 def test_the_way_back_of_a_smooth_transform_is_exact():
