@@ -14,6 +14,7 @@ from SACBRegistrationLib.pictures.panels import (
     draw_deformation,
     grey_levels,
     grey_window,
+    grid_step,
     plane_box,
     plane_figure,
     require_matplotlib,
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
 
 _JACOBIAN_RANGE = 2.5
-_GRID_LINES = 20
-_GRID_STEPS_MM = (1, 2, 3, 5, 8, 10, 15, 20, 30)
 _HEADINGS = (
     "Fixed",
     "Moving before",
@@ -83,7 +82,6 @@ def draw_overview(
     headings = list(_HEADINGS)
     headings += [f"Clusters, {role}" for role in clusters]
 
-    widest = max(plane.extent[0] for plane in planes)
     figure, axes = plane_figure(planes, len(headings))
 
     windows = [window or grey_window(image) for image in (fixed, before, warped)]
@@ -91,7 +89,7 @@ def draw_overview(
     windows[2] = windows[1]
     straighten = affine_remover(displacement_field, planes)
     highest = max((_highest(image) for image in clusters.values()), default=1)
-    step = min(_GRID_STEPS_MM, key=lambda mm: abs(mm - widest / _GRID_LINES))
+    step = grid_step(planes)
     folds = False
     for row, plane in zip(axes, planes, strict=True):
         grey = [

@@ -12,6 +12,7 @@ from SACBRegistrationLib.pictures.panels import (
     affine_remover,
     draw_deformation,
     grey_levels,
+    grid_step,
     plane_figure,
     require_matplotlib,
     save,
@@ -23,8 +24,6 @@ from SACBRegistrationLib.pictures.planes import Plane, anatomical_planes
 
 _STRENGTH = 0.9
 _BOTTOM = 0.4  # inches
-_GRID_LINES = 20
-_GRID_STEPS_MM = (1, 2, 3, 5, 8, 10, 15, 20, 30)
 # Golden ratio: neighbouring label values get colours far from each other.
 _TURN = 0.618034
 
@@ -65,8 +64,7 @@ def draw_pair(
     headings = ["Fixed", moving, "Moving, registered", "Disagreement", "Deformation"]
     figure, axes = plane_figure(planes, len(headings), _BOTTOM)
     straighten = affine_remover(displacement_field, planes)
-    widest = max(plane.extent[0] for plane in planes)
-    step = min(_GRID_STEPS_MM, key=lambda mm: abs(mm - widest / _GRID_LINES))
+    step = grid_step(planes)
     wanted = np.asarray(sorted(labels))
     for row, plane in zip(axes, planes, strict=True):
         greys = [grey_levels(plane.sample(image), 0.0, 1.0) for image in images]

@@ -1,7 +1,7 @@
 """What pictures of planes have in common: axes true to scale, greys, and the deformation as a grid."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 COLUMN_INCHES = 2.0
 GAP, LEFT, RIGHT, TOP, BOTTOM = 0.07, 0.38, 0.2, 1.12, 0.72
 """Margins in inches: between panels, and around all of them."""
+_GRID_LINES = 20
+_GRID_STEPS_MM = (1, 2, 3, 5, 8, 10, 15, 20, 30)
 
 
 def require_matplotlib(what: str) -> None:
@@ -133,6 +135,12 @@ def affine_remover(
         return (mapped - solution[3]) @ inverse + center
 
     return straighten
+
+
+def grid_step(planes: Sequence[Plane]) -> float:
+    """Returns a round width for the cells of a deformation grid, mm: about twenty over the widest plane."""
+    widest = max(plane.extent[0] for plane in planes)
+    return min(_GRID_STEPS_MM, key=lambda mm: abs(mm - widest / _GRID_LINES))
 
 
 def draw_deformation(ax: "Axes", plane: Plane, grey: np.ndarray, mapped: np.ndarray, step: float) -> None:

@@ -16,7 +16,7 @@ from SACBRegistrationLib.training.abdomen_variation import own_anatomy, shared_a
 from SACBRegistrationLib.training.abdomen_volume import sample_abdomen
 from SACBRegistrationLib.training.deformation import random_affine
 from SACBRegistrationLib.training.label_volume import after
-from SACBRegistrationLib.training.synthesis import STRIDE, TrainingPair, grid_size
+from SACBRegistrationLib.training.synthesis import TrainingPair, drawn_size, grid_size
 
 _LENGTH_MM = (170.0, 330.0)
 _UPPER_END_MM = (25.0, 130.0)
@@ -75,12 +75,7 @@ class AbdomenSynthesizer:
             spacing: Voxel size, mm.
         """
         generator = np.random.default_rng((seed, step))
-        low = grid_size(self.settings.extent, spacing)
-        high = grid_size(self.settings.largest_extent or self.settings.extent, spacing)
-        size = tuple(
-            n + STRIDE * int(generator.integers(max(m - n, 0) // STRIDE + 1))
-            for n, m in zip(low, high, strict=True)
-        )
+        size = drawn_size(self.settings.extent, self.settings.largest_extent, spacing, generator)
         return self._pair(size, spacing, generator)
 
     def validation_pairs(self, number: int, seed: int, spacing: float) -> list[TrainingPair]:

@@ -43,6 +43,24 @@ def grid_size(extent: Sequence[float], spacing: float) -> tuple[int, int, int]:
     return tuple(STRIDE * int(np.ceil(length / spacing / STRIDE - 1e-6)) for length in extent)
 
 
+def drawn_size(
+    smallest: Sequence[float], largest: Sequence[float] | None, spacing: float, generator: np.random.Generator
+) -> tuple[int, int, int]:
+    """Returns sides in voxels, multiples of 16, drawn between those that cover two extents in mm.
+
+    Args:
+        smallest: Along D, H, W.
+        largest: Likewise; a side below the smallest counts as equal to it, None as equal on all sides.
+        spacing: Voxel size, mm.
+        generator: Draws.
+    """
+    low, high = grid_size(smallest, spacing), grid_size(largest or smallest, spacing)
+    return tuple(
+        n + STRIDE * int(generator.integers(max(m - n, 0) // STRIDE + 1))
+        for n, m in zip(low, high, strict=True)
+    )
+
+
 class PairSynthesizer:
     """Makes any number of training pairs from a few label maps; the same seed and step give the same pair.
 
@@ -76,13 +94,7 @@ class PairSynthesizer:
         if len(self.maps) > 1 and generator.random() >= self.settings.same_head_share:
             moving = (fixed + 1 + int(generator.integers(len(self.maps) - 1))) % len(self.maps)
         t1 = bool(generator.random() < self.settings.t1_share)
-        low = grid_size(self.settings.extent, spacing)
-        high = grid_size(self.settings.largest_extent or self.settings.extent, spacing)
-        # Whole numbers of steps of 16; a largest side below the smallest counts as equal to it.
-        size = tuple(
-            n + STRIDE * int(generator.integers(max(m - n, 0) // STRIDE + 1))
-            for n, m in zip(low, high, strict=True)
-        )
+        size = drawn_size(self.settings.extent, self.settings.largest_extent, spacing, generator)
         return self._pair(moving, fixed, t1, size, spacing, generator)
 
     def validation_pairs(self, number: int, seed: int, spacing: float) -> list[TrainingPair]:
