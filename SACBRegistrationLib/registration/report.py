@@ -83,7 +83,7 @@ def make_report(fixed: PreparedImage, moving: PreparedImage, found: Findings, pr
     alignment, spacing = found.aligned.transform, found.preset.spacing
     agreement = measure_agreement(fixed, moving, alignment, found.field, spacing)
     progress.report(0.7)
-    facts = measure_facts(fixed, agreement, found.aligned, found.field, jacobian, anatomy)
+    facts = measure_facts(fixed, moving, agreement, found.aligned, found.field, jacobian, anatomy)
     dice = _dice(fixed, moving, found)
     return {
         "settings": _settings(found),

@@ -16,6 +16,8 @@ from SACBRegistrationLib.registration.pair import PreparedImage
 
 # Enough for a 99th percentile that does not jump, few enough to take no time.
 _POINTS = 4000
+# Fewer say little about an affine map's twelve numbers.
+_LEAST_POINTS = 100
 _SEED = 0
 
 
@@ -38,6 +40,8 @@ class RunFacts:
         bending_mean_mm: Mean distance by which it moves the fixed anatomy beyond the affine map that comes
             nearest to the whole transform: what a bad alignment left to the deformation does not count.
         bending_p99_mm: 99th percentile of the same.
+        left_mm: Mean distance between the alignment and the affine map that comes nearest to the whole
+            transform, both where the moving volume holds the fixed anatomy: what the alignment left over.
         anatomy_mm: Longest side of the box around the fixed anatomy.
         stretch_least: Smallest factor by which the alignment changes a length.
         stretch_most: Largest.
@@ -58,6 +62,7 @@ class RunFacts:
     deformation_p99_mm: float
     bending_mean_mm: float
     bending_p99_mm: float
+    left_mm: float
     anatomy_mm: float
     stretch_least: float
     stretch_most: float
@@ -72,6 +77,7 @@ class RunFacts:
 
 def measure_facts(
     fixed: PreparedImage,
+    moving: PreparedImage,
     agreement: Agreement,
     aligned: AlignmentResult,
     field: sitk.Image,
@@ -82,6 +88,7 @@ def measure_facts(
 
     Args:
         fixed: The fixed image.
+        moving: The moving image.
         agreement: How well the pair agrees.
         aligned: The alignment.
         field: Displacement field of the whole transform, LPS mm.
@@ -109,6 +116,7 @@ def measure_facts(
         deformation_p99_mm=_percentile(_beyond(linear, points, moved)),
         bending_mean_mm=float(bending.mean()),
         bending_p99_mm=_percentile(bending),
+        left_mm=_left_over(linear, points, moved, moving.grid),
         anatomy_mm=float(((last - first + 1) * np.asarray(fixed.grid.spacing)).max()),
         stretch_least=float(stretches.min()),
         stretch_most=float(stretches.max()),
@@ -129,6 +137,17 @@ def _beyond(linear: AffinePart, points: np.ndarray, moved: np.ndarray) -> np.nda
     """Returns |L^-1(T(x)) - x|: what is left of the displacement without an affine map, [n] mm."""
     backward = linear.inverse()
     return np.linalg.norm(moved @ backward.matrix.T + backward.offset - points, axis=1)
+
+
+def _left_over(linear: AffinePart, points: np.ndarray, moved: np.ndarray, moving: Grid) -> float:
+    index = moving.to_index(moved)
+    # Beyond the moving volume nothing but smoothness says where a point goes.
+    held = ((index > -0.5) & (index < np.asarray(moving.size) - 0.5)).all(axis=1)
+    points, moved = points[held], moved[held]
+    if len(points) < _LEAST_POINTS:
+        return 0.0
+    nearest = _nearest_affine(points, moved)
+    return float(_beyond(linear, points, points @ nearest.matrix.T + nearest.offset).mean())
 
 
 def _nearest_affine(points: np.ndarray, moved: np.ndarray) -> AffinePart:

@@ -22,6 +22,8 @@ class Limits:
         similarity: Least local NCC after everything.
         clear_similarity: From this local NCC on, much bending is believed.
         bending: Largest mean of the deformation beyond an affine map, as a part of the anatomy's length.
+        left: From this part of the anatomy's length on, the alignment left its own work to the deformation.
+        bending_where_left: Largest mean of the deformation, likewise, where it did.
         folding_percent: Largest part of the anatomy that folds.
         least_dice: Least Dice of the two anatomies.
         stretch: Largest factor by which the alignment changes a length, either way.
@@ -34,6 +36,8 @@ class Limits:
     similarity: tuple[float, float] = (0.55, 0.25)
     clear_similarity: float = 0.97
     bending: tuple[float, float] = (0.03, 0.1)
+    left: float = 0.03
+    bending_where_left: float = 0.02
     folding_percent: tuple[float, float] = (0.5, 5.0)
     least_dice: tuple[float, float] = (0.85, 0.5)
     stretch: tuple[float, float] = (1.35, 2.0)
@@ -43,7 +47,7 @@ class Limits:
     least_gain: float = 0.002
 
 
-CT = Limits(bending=(0.0135, 0.1))
+CT = Limits(bending=(0.0135, 0.1), bending_where_left=0.0135)
 """Limits for CT, whose anatomy is the whole width of the body: the same bending is a smaller part of it.
 
 Of copies of one abdomen, those right within 4 mm bend by 1.2 % of its length at most, those wrong by more
@@ -99,6 +103,9 @@ def _found(facts: RunFacts, limits: Limits) -> Iterator[tuple[str, str]]:
     if verdict == FAILED or (verdict and after < limits.clear_similarity):
         bent = f"The deformation bends tissue by up to {facts.bending_p99_mm:.0f} mm, more than is likely."
         yield verdict, bent
+    elif facts.left_mm / facts.anatomy_mm > limits.left and part > limits.bending_where_left:
+        off, bent = facts.left_mm, facts.bending_p99_mm
+        yield LOOK, f"The deformation shifts the anatomy by {off:.0f} mm and bends it by up to {bent:.0f} mm."
     if verdict := _below(facts.foreground_dice, limits.least_dice):
         dice = facts.foreground_dice
         yield verdict, f"The outlines fit badly: the anatomies overlap with a Dice of {dice:.2f}."

@@ -39,6 +39,7 @@ def test_a_usual_result_is_good_and_says_why():
         ({"similarity_aligned": 0.92}, LOOK, "less similar"),
         ({"bending_mean_mm": 6.0, "bending_p99_mm": 14.0}, LOOK, "14 mm"),
         ({"bending_mean_mm": 20.0, "bending_p99_mm": 60.0}, FAILED, "60 mm"),
+        ({"left_mm": 7.0, "bending_mean_mm": 4.4, "bending_p99_mm": 13.0}, LOOK, "by 7 mm and bends"),
         ({"foreground_dice": 0.7}, LOOK, "Dice of 0.70"),
         ({"foreground_dice": 0.2}, FAILED, "Dice of 0.20"),
         ({"folding_percent": 1.5}, LOOK, "1.5 %"),
@@ -66,6 +67,11 @@ def test_the_worst_reason_comes_first_and_none_is_lost():
 
 def test_a_large_deformation_is_believed_where_the_images_agree_very_well():
     assert self_check(replace(USUAL, bending_mean_mm=6.0, similarity_after=0.98)).verdict == GOOD
+
+
+def test_what_the_alignment_left_over_is_believed_where_it_bends_little():
+    assert self_check(replace(USUAL, left_mm=7.0)).verdict == GOOD
+    assert self_check(replace(USUAL, left_mm=4.0, bending_mean_mm=4.4)).verdict == GOOD
 
 
 def test_the_same_bending_is_more_in_a_body_than_in_a_brain():
@@ -155,6 +161,17 @@ def test_a_right_result_is_called_good(pair, result):
         assert facts[f"similarity_{when}"] == pytest.approx(similarity[when], abs=0.02)
     assert facts["folding_percent"] == pytest.approx(result.report["jacobian"]["anatomy"]["folding_percent"])
     assert facts["deformation_p99_mm"] < result.report["displacement_mm"]["p99_mm"]
+
+
+def test_what_the_alignment_left_over_is_measured(pair, result, options):
+    scan, copy = pair
+    shift = sitk.TranslationTransform(3, (5.0, -4.0, 3.0))
+    off = sitk.CompositeTransform([copy.truth.GetNthTransform(0), shift])
+    shifted = register(copy.image, scan, initial_transform=off, **options)
+    assert mean_error(shifted, copy) < 2
+    left = shifted.report["self_check"]["facts"]["left_mm"]
+    assert left == pytest.approx(np.linalg.norm(shift.GetParameters()), rel=0.2)
+    assert result.report["self_check"]["facts"]["left_mm"] < 0.3 * left
 
 
 def test_a_wrong_result_is_not(pair, options):

@@ -14,6 +14,7 @@ USUAL = RunFacts(
     deformation_p99_mm=8.0,
     bending_mean_mm=2.0,
     bending_p99_mm=7.0,
+    left_mm=1.5,
     anatomy_mm=175.0,
     stretch_least=0.95,
     stretch_most=1.05,
