@@ -99,12 +99,12 @@ def _found(facts: RunFacts, limits: Limits) -> Iterator[tuple[str, str]]:
         yield LOOK, "The registration did not make the images more similar."
     if after < facts.similarity_aligned - limits.least_gain:
         yield LOOK, "The deformation made the images less similar than the alignment had left them."
-    verdict = _above(part, limits.bending)
-    if verdict == FAILED or (verdict and after < limits.clear_similarity):
-        bent = f"The deformation bends tissue by up to {facts.bending_p99_mm:.0f} mm, more than is likely."
-        yield verdict, bent
-    elif facts.left_mm / facts.anatomy_mm > limits.left and part > limits.bending_where_left:
-        off, bent = facts.left_mm, facts.bending_p99_mm
+    verdict, bent = _above(part, limits.bending), facts.bending_p99_mm
+    believed = after >= limits.clear_similarity
+    if verdict == FAILED or (verdict and not believed):
+        yield verdict, f"The deformation bends tissue by up to {bent:.0f} mm, more than is likely."
+    elif facts.left_mm / facts.anatomy_mm > limits.left and part > limits.bending_where_left and not believed:
+        off = facts.left_mm
         yield LOOK, f"The deformation shifts the anatomy by {off:.0f} mm and bends it by up to {bent:.0f} mm."
     if verdict := _below(facts.foreground_dice, limits.least_dice):
         dice = facts.foreground_dice

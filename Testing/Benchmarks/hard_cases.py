@@ -48,7 +48,7 @@ class Kind:
 
 
 BRAIN = Kind("ixi", 3.0, (2.7, 3.0, 3.6), {"weights": "none", "refine": 12, "refine_spacing": 3.0})
-ABDOMEN = Kind("abdomen-ct", 4.0, (3.6, 4.0, 5.0), {"weights": "none", "refine": 12, "refine_spacing": 5.0})
+ABDOMEN = Kind("abdomen-ct", 3.0, (2.7, 3.0, 3.75), {"weights": "none", "refine": 12, "refine_spacing": 3.0})
 
 
 @dataclass(frozen=True)
