@@ -269,7 +269,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/worker/scheduling.py
   SACBRegistrationLib/worker/tailing.py
   SACBRegistrationLib/worker/volumes.py
-)
+  )
 
 set(SACB_RESOURCE_FILES
   Resources/Icons/SACBPhantomPair.png
@@ -280,6 +280,8 @@ set(SACB_RESOURCE_FILES
   Resources/Presets/lpba.json
   Resources/Published/sacb-net-cvpr2025.json
   Resources/UI/SACBRegistration.ui
+  Resources/Weights/abdomen.md
+  Resources/Weights/abdomen.pt
   Resources/Weights/brain.md
   Resources/Weights/brain.pt
   )

@@ -28,6 +28,7 @@ class Preset:
         alignment: Default alignment before the network: "none", "rigid" or "affine".
         weights: File name in Resources/Weights, absolute path for a user's own file, or None without weights.
         refine_steps: Most refinement steps per resolution where refinement is asked for without a number.
+        refine_network: Whether a network's result is refined where nothing is said about refinement.
         training_lambda: Weight of the smoothness term in training.
         skull_stripped: Whether it is for brains without skull, scalp and neck.
         labels: Names of the structures that scores are reported for, by label value.
@@ -45,6 +46,7 @@ class Preset:
     alignment: str
     weights: str | None
     refine_steps: int
+    refine_network: bool
     training_lambda: float
     skull_stripped: bool
     labels: Mapping[int, str]

@@ -204,7 +204,7 @@ def _synthesis(args, preset):
         validation,
         (),
         grid,
-        f"images synthesised from {len(maps)} label maps",
+        f"images synthesised from label maps: {len(training.maps)}",
         "Apache-2.0",
     )
 

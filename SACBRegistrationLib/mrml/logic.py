@@ -74,8 +74,8 @@ class SACBRegistrationLogic:
             preset: Name of a bundled preset, or path of a preset file.
             clusters: Number of tissue clusters N (2 to 32), or {level: N}; None takes the preset's.
             alignment: "none", "rigid" or "affine"; None takes the preset's.
-            refine: Most refinement steps per resolution, 0 for none; None means none after a network, and
-                the preset's number without one.
+            refine: Most refinement steps per resolution, 0 for none; None means the preset's number
+                without a network, and after one where the preset says so.
             weights: Checkpoint; None takes the preset's own, "none" runs without the network.
             device: "auto", "cpu" or "cuda".
             seed: Seed of everything random.

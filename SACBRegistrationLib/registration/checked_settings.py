@@ -115,8 +115,10 @@ def network_passes(settings: RegistrationSettings, info: Mapping[str, object]) -
 def refinement_steps(settings: RegistrationSettings, preset: Preset) -> int:
     """Returns the most refinement steps per resolution.
 
-    Without a choice, a run with a network is not refined, and one without is, as nothing else would deform.
+    Without a choice, a run with a network is refined where the preset says so, and one without always is, as
+    nothing else would deform.
     """
     if settings.refine is not None:
         return settings.refine
-    return 0 if weights_file(settings, preset) is not None else preset.refine_steps
+    found_by_network = weights_file(settings, preset) is not None and not preset.refine_network
+    return 0 if found_by_network else preset.refine_steps

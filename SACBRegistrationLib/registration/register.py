@@ -99,8 +99,8 @@ def register(
         weights: Checkpoint; None takes the preset's own, "none" runs without the network.
         device: "auto", "cpu" or "cuda".
         alignment: "none", "rigid" or "affine"; None takes the preset's.
-        refine: Most refinement steps per resolution, 0 for none; None means none after a network, and the
-            preset's number without one.
+        refine: Most refinement steps per resolution, 0 for none; None means the preset's number
+            without a network, and after one where the preset says so.
         initial_transform: Takes fixed points to moving points, LPS mm; the alignment starts from it.
         fixed_mask: Label map; only where it is not 0 counts. Any grid.
         moving_mask: Likewise, for the moving image.

@@ -88,7 +88,13 @@ class PairSource(Protocol):
 
 
 class Synthesizer(Protocol):
-    """What makes pairs from label maps."""
+    """What makes pairs from label maps.
+
+    Attributes:
+        maps: The label maps.
+    """
+
+    maps: tuple
 
     def pair(self, seed: int, step: int, spacing: float) -> TrainingPair:
         """Returns a pair that depends on the arguments alone."""

@@ -44,6 +44,7 @@ def _preset() -> dict[str, object]:
         "alignment": "affine",
         "weights": None,
         "refine_steps": 30,
+        "refine_network": True,
         "training_lambda": 1.0,
         "labels": {"1": "left", "2": "right"},
     }

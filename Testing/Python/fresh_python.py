@@ -41,7 +41,7 @@ def check_resources(seen: dict, root: Path) -> None:
     """Asserts that everything was found, and inside `root` alone."""
     root = root.resolve()
     assert {"abdomen-ct", "ixi", "lpba"} <= set(seen["presets"])
-    assert {Path(path).name for path in seen["weights"]} == {"brain.pt"}
+    assert {Path(path).name for path in seen["weights"]} == {"abdomen.pt", "brain.pt"}
     for path in (seen["package"], *seen["weights"], seen["ui"], seen["icon"]):
         assert Path(path).resolve().is_relative_to(root), f"{path} is not in {root}"
         assert Path(path).stat().st_size > 0

@@ -1,5 +1,7 @@
 """Settings that contradict each other are refused, and what None stands for."""
 
+from dataclasses import replace
+
 import pytest
 
 from SACBRegistrationLib.errors import UserError
@@ -23,12 +25,14 @@ def test_weights_of_another_modality_are_refused():
         check_modality({"preset": "ixi"}, load_preset("abdomen-ct"))
 
 
-def test_refinement_is_off_after_a_network_and_on_without():
+def test_refinement_is_on_without_a_network_and_after_one_where_the_preset_says_so():
     brain, abdomen = load_preset("ixi"), load_preset("abdomen-ct")
     assert weights_file(RegistrationSettings(), brain).name == "brain.pt"
     assert refinement_steps(RegistrationSettings(), brain) == 0
     assert refinement_steps(RegistrationSettings(weights="none"), brain) == brain.refine_steps
+    assert weights_file(RegistrationSettings(), abdomen).name == "abdomen.pt"
     assert refinement_steps(RegistrationSettings(), abdomen) == abdomen.refine_steps
+    assert refinement_steps(RegistrationSettings(), replace(abdomen, refine_network=False)) == 0
     assert refinement_steps(RegistrationSettings(refine=0), abdomen) == 0
 
 

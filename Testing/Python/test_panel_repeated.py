@@ -4,6 +4,8 @@ import pytest
 from panel_host import process_until, slicer
 from real_panel import node_ids, real_panel
 
+from SACBRegistrationLib.ui import panel as panel_code
+from SACBRegistrationLib.ui.requests import register_arguments
 from SACBRegistrationLib.ui.self_test import small_phantom_pair
 
 RUNS = 20
@@ -14,10 +16,18 @@ def started():
     return []
 
 
-def test_twenty_runs_leave_nothing_behind(started, tmp_path, monkeypatch):
+@pytest.fixture
+def no_network(monkeypatch):
+    """Leaves the network out: it is the processes, files and nodes that count here."""
+
+    def without(parameters):
+        return register_arguments(parameters) | {"weights": "none"}
+
+    monkeypatch.setattr(panel_code, "register_arguments", without)
+
+
+def test_twenty_runs_leave_nothing_behind(no_network, started, tmp_path, monkeypatch):
     with real_panel(small_phantom_pair(), tmp_path / "tmp", monkeypatch, started) as panel:
-        # Without weights nothing is computed: it is the processes, files and nodes that count here.
-        panel.parameters.preset = "abdomen-ct"
         nodes, observers = [], []
         for _ in range(RUNS):
             panel.ui.applyButton.click()

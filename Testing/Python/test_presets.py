@@ -139,6 +139,7 @@ def test_unknown_name_lists_the_known_ones():
         ({"alignment": "deformable"}, '"alignment"'),
         ({"weights": 3}, '"weights"'),
         ({"refine_steps": 0}, '"refine_steps"'),
+        ({"refine_network": 1}, '"refine_network"'),
         ({"training_lambda": 0}, '"training_lambda"'),
         ({"training_lambda": -1}, '"training_lambda"'),
         ({"labels": ["cortex"]}, '"labels"'),
