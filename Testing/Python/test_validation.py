@@ -22,6 +22,12 @@ def sheared() -> sitk.Image:
     return image
 
 
+def stretched() -> sitk.Image:
+    image = blobs(oblique_grid())
+    image.SetDirection((1e200, 0, 0, 0, 1, 0, 0, 0, 1))
+    return image
+
+
 def misplaced() -> sitk.Image:
     image = blobs(oblique_grid())
     image.SetOrigin((float("nan"), 0, 0))
@@ -42,10 +48,12 @@ REFUSED = {
     "inf": (lambda: with_voxel(float("inf")), "NaN or infinite"),
     "-inf": (lambda: with_voxel(float("-inf")), "NaN or infinite"),
     "sheared": (sheared, "non-orthonormal"),
+    "stretched": (stretched, "non-orthonormal"),
     "header": (misplaced, "invalid spacing, origin or direction"),
 }
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("case", REFUSED)
 @pytest.mark.parametrize("role", ["fixed", "moving"])
 def test_refused(case, role):
