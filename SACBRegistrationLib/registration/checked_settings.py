@@ -120,5 +120,5 @@ def refinement_steps(settings: RegistrationSettings, preset: Preset) -> int:
     """
     if settings.refine is not None:
         return settings.refine
-    found_by_network = weights_file(settings, preset) is not None and not preset.refine_network
-    return 0 if found_by_network else preset.refine_steps
+    refined = preset.refine_network or weights_file(settings, preset) is None
+    return preset.refine_steps if refined else 0

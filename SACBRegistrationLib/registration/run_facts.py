@@ -40,7 +40,7 @@ class RunFacts:
         bending_mean_mm: Mean distance by which it moves the fixed anatomy beyond the affine map that comes
             nearest to the whole transform: what a bad alignment left to the deformation does not count.
         bending_p99_mm: 99th percentile of the same.
-        left_mm: Mean distance between the alignment and the affine map that comes nearest to the whole
+        leftover_mm: Mean distance between the alignment and the affine map that comes nearest to the whole
             transform, both where the moving volume holds the fixed anatomy: what the alignment left over.
         anatomy_mm: Longest side of the box around the fixed anatomy.
         stretch_least: Smallest factor by which the alignment changes a length.
@@ -62,7 +62,7 @@ class RunFacts:
     deformation_p99_mm: float
     bending_mean_mm: float
     bending_p99_mm: float
-    left_mm: float
+    leftover_mm: float
     anatomy_mm: float
     stretch_least: float
     stretch_most: float
@@ -116,7 +116,7 @@ def measure_facts(
         deformation_p99_mm=_percentile(_beyond(linear, points, moved)),
         bending_mean_mm=float(bending.mean()),
         bending_p99_mm=_percentile(bending),
-        left_mm=_left_over(linear, points, moved, moving.grid),
+        leftover_mm=_leftover(linear, points, moved, moving.grid),
         anatomy_mm=float(((last - first + 1) * np.asarray(fixed.grid.spacing)).max()),
         stretch_least=float(stretches.min()),
         stretch_most=float(stretches.max()),
@@ -139,7 +139,7 @@ def _beyond(linear: AffinePart, points: np.ndarray, moved: np.ndarray) -> np.nda
     return np.linalg.norm(moved @ backward.matrix.T + backward.offset - points, axis=1)
 
 
-def _left_over(linear: AffinePart, points: np.ndarray, moved: np.ndarray, moving: Grid) -> float:
+def _leftover(linear: AffinePart, points: np.ndarray, moved: np.ndarray, moving: Grid) -> float:
     index = moving.to_index(moved)
     # Beyond the moving volume nothing but smoothness says where a point goes.
     held = ((index > -0.5) & (index < np.asarray(moving.size) - 0.5)).all(axis=1)

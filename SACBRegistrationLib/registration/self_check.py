@@ -22,8 +22,8 @@ class Limits:
         similarity: Least local NCC after everything.
         clear_similarity: From this local NCC on, much bending is believed.
         bending: Largest mean of the deformation beyond an affine map, as a part of the anatomy's length.
-        left: From this part of the anatomy's length on, the alignment left its own work to the deformation.
-        bending_where_left: Largest mean of the deformation, likewise, where it did.
+        leftover: From this part of the anatomy's length on, the deformation did the alignment's work.
+        bending_with_leftover: Largest mean of the deformation, likewise, where it did.
         folding_percent: Largest part of the anatomy that folds.
         least_dice: Least Dice of the two anatomies.
         stretch: Largest factor by which the alignment changes a length, either way.
@@ -36,8 +36,8 @@ class Limits:
     similarity: tuple[float, float] = (0.55, 0.25)
     clear_similarity: float = 0.97
     bending: tuple[float, float] = (0.03, 0.1)
-    left: float = 0.03
-    bending_where_left: float = 0.02
+    leftover: float = 0.03
+    bending_with_leftover: float = 0.02
     folding_percent: tuple[float, float] = (0.5, 5.0)
     least_dice: tuple[float, float] = (0.85, 0.5)
     stretch: tuple[float, float] = (1.35, 2.0)
@@ -47,7 +47,7 @@ class Limits:
     least_gain: float = 0.002
 
 
-CT = Limits(bending=(0.0135, 0.1), bending_where_left=0.0135)
+CT = Limits(bending=(0.0135, 0.1), bending_with_leftover=0.0135)
 """Limits for CT, whose anatomy is the whole width of the body: the same bending is a smaller part of it.
 
 Of copies of one abdomen, those right within 4 mm bend by 1.2 % of its length at most, those wrong by more
@@ -101,10 +101,11 @@ def _found(facts: RunFacts, limits: Limits) -> Iterator[tuple[str, str]]:
         yield LOOK, "The deformation made the images less similar than the alignment had left them."
     verdict, bent = _above(part, limits.bending), facts.bending_p99_mm
     believed = after >= limits.clear_similarity
+    leftover = facts.leftover_mm / facts.anatomy_mm
     if verdict == FAILED or (verdict and not believed):
         yield verdict, f"The deformation bends tissue by up to {bent:.0f} mm, more than is likely."
-    elif facts.left_mm / facts.anatomy_mm > limits.left and part > limits.bending_where_left and not believed:
-        off = facts.left_mm
+    elif leftover > limits.leftover and part > limits.bending_with_leftover and not believed:
+        off = facts.leftover_mm
         yield LOOK, f"The deformation shifts the anatomy by {off:.0f} mm and bends it by up to {bent:.0f} mm."
     if verdict := _below(facts.foreground_dice, limits.least_dice):
         dice = facts.foreground_dice

@@ -39,7 +39,7 @@ def test_a_usual_result_is_good_and_says_why():
         ({"similarity_aligned": 0.92}, LOOK, "less similar"),
         ({"bending_mean_mm": 6.0, "bending_p99_mm": 14.0}, LOOK, "14 mm"),
         ({"bending_mean_mm": 20.0, "bending_p99_mm": 60.0}, FAILED, "60 mm"),
-        ({"left_mm": 7.0, "bending_mean_mm": 4.4, "bending_p99_mm": 13.0}, LOOK, "by 7 mm and bends"),
+        ({"leftover_mm": 7.0, "bending_mean_mm": 4.4, "bending_p99_mm": 13.0}, LOOK, "by 7 mm and bends"),
         ({"foreground_dice": 0.7}, LOOK, "Dice of 0.70"),
         ({"foreground_dice": 0.2}, FAILED, "Dice of 0.20"),
         ({"folding_percent": 1.5}, LOOK, "1.5 %"),
@@ -70,8 +70,8 @@ def test_a_large_deformation_is_believed_where_the_images_agree_very_well():
 
 
 def test_what_the_alignment_left_over_is_believed_where_it_bends_little():
-    assert self_check(replace(USUAL, left_mm=7.0)).verdict == GOOD
-    assert self_check(replace(USUAL, left_mm=4.0, bending_mean_mm=4.4)).verdict == GOOD
+    assert self_check(replace(USUAL, leftover_mm=7.0)).verdict == GOOD
+    assert self_check(replace(USUAL, leftover_mm=4.0, bending_mean_mm=4.4)).verdict == GOOD
 
 
 def test_the_same_bending_is_more_in_a_body_than_in_a_brain():
@@ -169,9 +169,9 @@ def test_what_the_alignment_left_over_is_measured(pair, result, options):
     off = sitk.CompositeTransform([copy.truth.GetNthTransform(0), shift])
     shifted = register(copy.image, scan, initial_transform=off, **options)
     assert mean_error(shifted, copy) < 2
-    left = shifted.report["self_check"]["facts"]["left_mm"]
+    left = shifted.report["self_check"]["facts"]["leftover_mm"]
     assert left == pytest.approx(np.linalg.norm(shift.GetParameters()), rel=0.2)
-    assert result.report["self_check"]["facts"]["left_mm"] < 0.3 * left
+    assert result.report["self_check"]["facts"]["leftover_mm"] < 0.3 * left
 
 
 def test_a_wrong_result_is_not(pair, options):
