@@ -11,6 +11,7 @@ from small_abdomen import write_small_abdomen
 from torch.nn import functional as F
 
 from SACBRegistrationLib.cli.main import main
+from SACBRegistrationLib.network import load_checkpoint
 from SACBRegistrationLib.training import abdomen_appearance as appearance
 from SACBRegistrationLib.training.abdomen_classes import ABDOMEN_CLASSES, NUMBER, STRUCTURES
 from SACBRegistrationLib.training.abdomen_deformation import (
@@ -240,3 +241,5 @@ def test_the_command_trains_a_network_on_abdomens(files, tmp_path):
     assert len(rows) == 2 and all(np.isfinite(float(row["loss"])) for row in rows)
     scores = list(csv.DictReader((tmp_path / "out" / "validation.csv").open()))
     assert len(scores) == 1 and 0.1 < float(scores[0]["dice_before"]) < 1
+    # A map and the scan beside it are one.
+    assert load_checkpoint(tmp_path / "out" / "weights.pt").info["training_data"].endswith("maps: 1")

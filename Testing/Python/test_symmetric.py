@@ -11,7 +11,8 @@ from SACBRegistrationLib.network import load_checkpoint
 from SACBRegistrationLib.network.checkpoint import save_checkpoint
 from SACBRegistrationLib.network.sacb_net import SACBNetResult
 from SACBRegistrationLib.network.symmetric import inverse_flow, sample_flow, symmetric_passes
-from SACBRegistrationLib.resources import resource_folder
+from SACBRegistrationLib.presets import list_presets, load_preset
+from SACBRegistrationLib.registration.checked_settings import check_modality
 
 SIZE = (20, 26, 32)
 INNER = (slice(None), slice(None), *(slice(5, side - 5) for side in SIZE))
@@ -168,5 +169,9 @@ def test_the_weights_record_how_they_are_run_and_the_user_may_change_it(tmp_path
     assert run(plain, symmetric_passes=1)[0] == 1
 
 
-def test_the_brains_weights_run_in_both_directions():
-    assert load_checkpoint(resource_folder("Weights") / "brain.pt").info["symmetric_passes"] == 2
+@pytest.mark.parametrize("preset", list_presets(), ids=lambda preset: preset.name)
+def test_the_weights_of_a_preset_fit_it_and_run_in_both_directions(preset):
+    info = load_checkpoint(preset.weights_path).info
+    check_modality(info, preset)
+    assert info["symmetric_passes"] == 2 and info["axes"] == load_preset(info["preset"]).axes
+    assert "synthesised from" in info["training_data"] and info["licence"] == "Apache-2.0"
