@@ -36,6 +36,7 @@ OLDEST, NEWEST = (3, 10), (3, 13)
 
 NEEDED_GB = 4
 MOST_JOBS = 4
+GROUP_SIZE = 8
 
 NETWORK_SIGNS = (
     "Failed to establish a new connection", "NameResolutionError", "Temporary failure in name resolution",
@@ -101,6 +102,8 @@ def run_tests(arguments: list[str]) -> int:
     threads = max(1, cores // max(1, options.jobs))
     definitions = [
         f"-DSACB_TEST_THREADS={threads}",
+        # Chosen by name, every file is a test of its own.
+        f"-DSACB_TEST_GROUP_SIZE={0 if options.pattern else GROUP_SIZE}",
         f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}",
         f"-DPython3_EXECUTABLE={PYTHON}",
     ]

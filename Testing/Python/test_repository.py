@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,13 +109,18 @@ def test_ci_script_can_be_run():
         assert os.access(script, os.X_OK)
 
 
-def test_every_test_file_is_a_ctest_test(tools, tmp_path):
-    configure(tools, REPOSITORY, tmp_path).check_returncode()
+@pytest.mark.parametrize("group_size", [0, 5])
+def test_every_test_file_is_run_once(tools, tmp_path, group_size):
+    configure(tools, REPOSITORY, tmp_path, f"-DSACB_TEST_GROUP_SIZE={group_size}").check_returncode()
     command = [tools["ctest"], "--test-dir", tmp_path, "--show-only=json-v1"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     tests = {test["name"]: test for test in json.loads(done.stdout)["tests"]}
-    files = {path.stem.removeprefix("test_") for path in (REPOSITORY / "Testing/Python").glob("test_*.py")}
-    assert set(tests) == files | {"ruff_lint", "ruff_format"}
+    files = sorted(path.name for path in (REPOSITORY / "Testing/Python").glob("test_*.py"))
+    parts = [Path(part).name for test in tests.values() for part in test["command"]]
+    assert sorted(part for part in parts if part.startswith("test_")) == files
+    names = {name.removeprefix("test_").removesuffix(".py") for name in files} | {"ruff_lint", "ruff_format"}
+    grouped = {name for name in tests if name.startswith("together_")}
+    assert set(tests) == names if group_size == 0 else set(tests) - names == grouped and len(grouped) > 10
     for test in tests.values():
         properties = {entry["name"]: entry["value"] for entry in test["properties"]}
         assert properties["TIMEOUT"] > 0
@@ -122,17 +128,46 @@ def test_every_test_file_is_a_ctest_test(tools, tmp_path):
         assert not {"SKIP_RETURN_CODE", "SKIP_REGULAR_EXPRESSION", "WILL_FAIL", "DISABLED"} & set(properties)
 
 
-def test_failing_and_empty_test_files_fail(tools, tmp_path):
+BODIES = {
+    "grid": "def test_it():\n    pass\n",
+    "inverse": "def test_it():\n    assert 0\n",
+    "jacobian": "\n",
+    "losses": "import os\ndef test_it():\n    os.abort()\n",
+}
+"""Files that pass, fail, hold no test and crash."""
+
+
+def test_failing_empty_and_crashing_test_files_fail(tools, tmp_path):
     source = tmp_path / "source"
     (source / "Testing" / "Python").mkdir(parents=True)
-    for name in ("CMakeLists.txt", "Testing/CMakeLists.txt"):
+    for name in ("CMakeLists.txt", "Testing/CMakeLists.txt", "Testing/together.py"):
         shutil.copy(REPOSITORY / name, source / name)
-    bodies = {"good": "def test_it():\n    pass\n", "bad": "def test_it():\n    assert 0\n", "empty": "\n"}
-    for name, body in bodies.items():
+    for name, body in BODIES.items():
         (source / "Testing" / "Python" / f"test_{name}.py").write_text(body, encoding="utf-8")
-    configure(tools, source, tmp_path / "build").check_returncode()
-    command = [tools["ctest"], "--test-dir", tmp_path / "build", "-R", "^(good|bad|empty)$"]
+    for size, names in ((0, BODIES), (1, [f"together_torch_{n}" for n in (1, 2, 3, 4)])):
+        build = tmp_path / f"build{size}"
+        configure(tools, source, build, f"-DSACB_TEST_GROUP_SIZE={size}").check_returncode()
+        command = [tools["ctest"], "--test-dir", build, "-R", f"^({'|'.join(names)})$"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode != 0
+        outcome = re.findall(r"Test +#\d+: \w+ \.+[ *]*(Passed|Failed|Subprocess aborted)", done.stdout)
+        assert len(outcome) == 4 and outcome[0] == "Passed" and "Passed" not in outcome[1:], done.stdout
+
+
+def test_a_crash_leaves_the_other_files_of_a_group_to_be_run(tmp_path):
+    files = []
+    for name in ("losses", "jacobian", "grid"):
+        files.append(tmp_path / f"test_{name}.py")
+        files[-1].write_text(BODIES[name], encoding="utf-8")
+    command = [
+        sys.executable,
+        REPOSITORY / "Testing" / "together.py",
+        "--import",
+        "nowhere",
+        "--files",
+        *files,
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode != 0
-    outcome = dict(re.findall(r"Test +#\d+: (\w+) \.+[ *]*(Passed|Failed)", done.stdout))
-    assert outcome == {"good": "Passed", "bad": "Failed", "empty": "Failed"}
+    assert done.returncode == 1 and "nowhere was not imported" in done.stderr
+    codes = dict(re.findall(r"^test_(\w+)\.py: exit code (-?\d+),", done.stdout, re.M))
+    assert codes["jacobian"] == "5" and codes["grid"] == "0" and codes["losses"] not in ("0", "5")
