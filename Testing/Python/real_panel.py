@@ -1,7 +1,7 @@
 """The panel with the real logic and worker process, on a phantom pair; what it leaves behind is looked at."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,17 +12,24 @@ from SACBRegistrationLib.mrml.logic import SACBRegistrationLogic
 from SACBRegistrationLib.ui.choices import Alignment
 from SACBRegistrationLib.ui.qt_process import QtProcess
 from SACBRegistrationLib.ui.sample_data import add_phantom_pair
+from SACBRegistrationLib.worker.process import WorkerProcess
 
 
 @contextmanager
-def real_panel(pair: PhantomPair, folder: Path, monkeypatch, started: list[QtProcess]) -> Iterator:
+def real_panel(
+    pair: PhantomPair,
+    folder: Path,
+    monkeypatch,
+    started: list[WorkerProcess],
+    make_process: Callable[[], WorkerProcess] = QtProcess,
+) -> Iterator:
     """A panel with a pair chosen, neither aligned nor refined; its processes are added to `started`."""
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setattr(tempfile, "tempdir", None)
 
     def launch():
-        started.append(QtProcess())
+        started.append(make_process())
         return started[-1]
 
     with open_panel(make_logic=lambda scheduler: SACBRegistrationLogic(launch, scheduler)) as panel:

@@ -1,14 +1,20 @@
 """What twenty runs from the panel leave behind."""
 
+import os
+
 import pytest
 from panel_host import process_until, slicer
 from real_panel import node_ids, real_panel
+from warm_python import WarmProcess, warm_python
 
 from SACBRegistrationLib.ui import panel as panel_code
+from SACBRegistrationLib.ui.qt_process import QtProcess
 from SACBRegistrationLib.ui.requests import register_arguments
 from SACBRegistrationLib.ui.self_test import small_phantom_pair
 
 RUNS = 20
+NEW_PYTHON_EVERY = 5
+WORKER = "import sys; from SACBRegistrationLib.worker.main import main; sys.exit(main(sys.argv[1:]))"
 
 
 @pytest.fixture
@@ -26,8 +32,23 @@ def no_network(monkeypatch):
     monkeypatch.setattr(panel_code, "register_arguments", without)
 
 
-def test_twenty_runs_leave_nothing_behind(no_network, started, tmp_path, monkeypatch):
-    with real_panel(small_phantom_pair(), tmp_path / "tmp", monkeypatch, started) as panel:
+@pytest.fixture
+def make_process(started):
+    """Makes every fifth worker as Slicer does; the others are forks, which need not import torch anew."""
+    if not hasattr(os, "fork"):
+        yield QtProcess
+        return
+    with warm_python() as python:
+
+        def make():
+            return WarmProcess(python, WORKER) if len(started) % NEW_PYTHON_EVERY else QtProcess()
+
+        yield make
+
+
+def test_twenty_runs_leave_nothing_behind(no_network, make_process, started, tmp_path, monkeypatch):
+    folder = tmp_path / "tmp"
+    with real_panel(small_phantom_pair(), folder, monkeypatch, started, make_process) as panel:
         nodes, observers = [], []
         for _ in range(RUNS):
             panel.ui.applyButton.click()
@@ -37,8 +58,9 @@ def test_twenty_runs_leave_nothing_behind(no_network, started, tmp_path, monkeyp
             observers.append(len(panel.Observations))
             assert panel.scheduler.active == 0
             assert not [process for process in started if process.is_running()]
-            assert list((tmp_path / "tmp").iterdir()) == []
+            assert list(folder.iterdir()) == []
     assert len(started) == RUNS
+    assert sum(isinstance(process, QtProcess) for process in started) >= RUNS // NEW_PYTHON_EVERY
     assert all(ids == nodes[0] for ids in nodes[1:])
     assert len(set(observers)) == 1
     assert slicer.mrmlScene is not None

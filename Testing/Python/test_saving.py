@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from small_pairs import blob_pair, same_geometry, snapshot, write_preset, write_
 
 from SACBRegistrationLib import UserError, register
 from SACBRegistrationLib.imaging.grid import Grid
+from SACBRegistrationLib.registration import saving
 
 CLUSTERS = {f"clusters/level{level}_{role}.nrrd" for level in (5, 4, 3, 2) for role in ("fixed", "moving")}
 ALWAYS = {"transform.nrrd", "warped.nrrd", "report.json", "overview.png"}
@@ -146,9 +148,15 @@ def test_a_target_that_is_no_folder(results, tmp_path):
     assert snapshot(tmp_path) == {"file": b"mine"}
 
 
-def after_an_older_result(results, folder, attempt, error) -> None:
+@pytest.fixture(scope="module")
+def older(results, tmp_path_factory):
+    """A folder with a result, to be copied: saving takes longer."""
+    return results["refined"].save(tmp_path_factory.mktemp("older") / "older")[0].parent
+
+
+def after_an_older_result(older, folder, attempt, error) -> None:
     """Checks that a failing attempt to save leaves an older result, or no folder, exactly as it was."""
-    results["refined"].save(folder / "older")
+    shutil.copytree(older, folder / "older")
     before = snapshot(folder)
     for target in (folder / "older", folder / "new" / "folder"):
         with pytest.raises(error):
@@ -157,7 +165,7 @@ def after_an_older_result(results, folder, attempt, error) -> None:
 
 
 @pytest.mark.parametrize("most_bytes", [1_000, 20_000, 100_000])
-def test_a_disk_that_fills_up_leaves_everything_as_it_was(results, tmp_path, most_bytes):
+def test_a_disk_that_fills_up_leaves_everything_as_it_was(results, older, tmp_path, most_bytes):
     """A limit on the size of files stands for the full disk: the system refuses the write in the same way."""
     resource = pytest.importorskip("resource", reason="needs POSIX limits")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -169,16 +177,16 @@ def test_a_disk_that_fills_up_leaves_everything_as_it_was(results, tmp_path, mos
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    after_an_older_result(results, tmp_path, attempt, UserError)
+    after_an_older_result(older, tmp_path, attempt, UserError)
 
 
-def test_a_report_that_cannot_be_written_leaves_everything_as_it_was(results, tmp_path):
+def test_a_report_that_cannot_be_written_leaves_everything_as_it_was(results, older, tmp_path):
     broken = replace(results["network"], report={**results["network"].report, "odd": object()})
-    after_an_older_result(results, tmp_path, broken.save, TypeError)
+    after_an_older_result(older, tmp_path, broken.save, TypeError)
 
 
 @pytest.mark.parametrize("survives", range(8))
-def test_a_move_that_fails_leaves_everything_as_it_was(results, tmp_path, monkeypatch, survives):
+def test_a_move_that_fails_leaves_everything_as_it_was(results, older, tmp_path, monkeypatch, survives):
     """Moving the parts into place fails after some of them, as when another program holds a file open."""
     move, moved = os.replace, []
 
@@ -195,7 +203,9 @@ def test_a_move_that_fails_leaves_everything_as_it_was(results, tmp_path, monkey
             patched.setattr(os, "replace", failing)
             results["network"].save(target)
 
-    results["refined"].save(tmp_path / "older")
+    # The picture takes longest, and fails in the other tests.
+    monkeypatch.setattr(saving, "_draw", lambda result, path: path.write_bytes(b"picture"))
+    shutil.copytree(older, tmp_path / "older")
     before = snapshot(tmp_path)
     with pytest.raises(UserError):
         attempt(tmp_path / "older")
