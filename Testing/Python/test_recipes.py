@@ -1,5 +1,6 @@
 """The recipes of docs/scripting.md, run in their order as a reader would."""
 
+import json
 import re
 
 import numpy as np
@@ -9,6 +10,7 @@ from shared_data import REPOSITORY
 from small_pairs import make_small_pair
 
 from SACBRegistrationLib.mrml.volumes import image_to_volume
+from SACBRegistrationLib.resources import resource_folder
 
 DOCUMENT = REPOSITORY / "docs" / "scripting.md"
 
@@ -43,11 +45,24 @@ def scene(monkeypatch):
     return scene
 
 
-def test_the_recipes_run(scene, capsys):
+def coarse_preset(folder) -> str:
+    """Path of the preset "ixi" with voxels eight times as large, which the small pair has, too."""
+    path = folder / "ixi.json"
+    document = json.loads((resource_folder("Presets") / "ixi.json").read_text(encoding="utf-8"))
+    coarse = {"size": [n // 2 for n in document["size"]], "spacing": 2 * document["spacing"]}
+    path.write_text(json.dumps({**document, **coarse}), encoding="utf-8")
+    return str(path)
+
+
+def test_the_recipes_run(scene, capsys, tmp_path):
+    """The first registration is done as it stands, the others on a coarser grid."""
     namespace = {"__name__": "recipes"}
     blocks = recipes()
     assert len(blocks) >= 9
-    for heading, code in blocks:
+    coarse = f"preset={coarse_preset(tmp_path)!r}"
+    for number, (heading, code) in enumerate(blocks):
+        if number:
+            code = code.replace('preset="ixi"', coarse)
         try:
             exec(compile(code, f"{DOCUMENT.name}: {heading}", "exec"), namespace)
         except Exception as error:
