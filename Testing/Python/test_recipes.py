@@ -46,10 +46,10 @@ def scene(monkeypatch):
 
 
 def coarse_preset(folder) -> str:
-    """Path of the preset "ixi" with voxels eight times as large, which the small pair has, too."""
+    """Path of the preset "ixi" with voxels of 3 mm, which are about those of the small pair."""
     path = folder / "ixi.json"
     document = json.loads((resource_folder("Presets") / "ixi.json").read_text(encoding="utf-8"))
-    coarse = {"size": [n // 2 for n in document["size"]], "spacing": 2 * document["spacing"]}
+    coarse = {"size": [64, 64, 80], "spacing": 3.0}
     path.write_text(json.dumps({**document, **coarse}), encoding="utf-8")
     return str(path)
 
