@@ -197,7 +197,8 @@ def adaptive_convolution_triton(
     output = _empty_as(features, c_out)
     if output.numel() == 0:
         return output
-    _convolve[(triton.cdiv(depth * height * width, _VOXELS), batch)](
+    constants, warps = convolution_variant(c_in, c_out)
+    _convolve[(triton.cdiv(depth * height * width, constants["voxels"]), batch)](
         features,
         weight.to(features.dtype).permute(2, 1, 0).contiguous(),
         labels.contiguous(),
@@ -210,14 +211,10 @@ def adaptive_convolution_triton(
         gates.shape[1],
         *features.stride(),
         *output.stride(),
-        c_in=c_in,
-        c_out=c_out,
-        block_in=min(_block(c_in), _CHANNELS),
-        block_out=_block(c_out),
-        voxels=_VOXELS,
+        **constants,
         tf32=features.dtype == torch.float32 and tf32_products(),
         wide=_is_wide(features, output),
-        num_warps=4 if c_out <= 16 else 8,
+        num_warps=warps,
     )
     return output
 
@@ -241,8 +238,8 @@ def match_triton(moving: torch.Tensor, fixed: torch.Tensor, window: int = 3) -> 
     output = torch.empty(batch, 3, depth, height, width, device=fixed.device, dtype=torch.float32)
     if output.numel() == 0:
         return output
-    voxels = max(1, _VALUES // _block(channels))
-    _match[(triton.cdiv(depth * height * width, voxels), batch)](
+    constants, warps = match_variant(channels)
+    _match[(triton.cdiv(depth * height * width, constants["voxels"]), batch)](
         moving,
         fixed,
         output,
@@ -251,14 +248,30 @@ def match_triton(moving: torch.Tensor, fixed: torch.Tensor, window: int = 3) -> 
         width,
         *moving.stride(),
         *fixed.stride(),
-        channels=channels,
-        block=_block(channels),
+        **constants,
         window=window,
-        voxels=voxels,
         wide=_is_wide(moving, fixed, output),
-        num_warps=4,
+        num_warps=warps,
     )
     return output
+
+
+def convolution_variant(c_in: int, c_out: int) -> tuple[dict[str, int], int]:
+    """Returns the sizes that the convolution is compiled for, and its number of warps."""
+    constants = {
+        "c_in": c_in,
+        "c_out": c_out,
+        "block_in": min(_block(c_in), _CHANNELS),
+        "block_out": _block(c_out),
+        "voxels": _VOXELS,
+    }
+    return constants, 4 if c_out <= 16 else 8
+
+
+def match_variant(channels: int) -> tuple[dict[str, int], int]:
+    """Returns the sizes that the matching is compiled for, and its number of warps."""
+    block = _block(channels)
+    return {"channels": channels, "block": block, "voxels": max(1, _VALUES // block)}, 4
 
 
 def _empty_as(features: torch.Tensor, channels: int) -> torch.Tensor:
