@@ -159,7 +159,7 @@ class WorkerRun:
                 if not running and self._state not in ENDED and not self._is_behind():
                     self._take_in(self._messages.rest(), now)
                     if self._state not in ENDED:
-                        self._fail(ending(self._process.exit_code()))
+                        self._fail(ending(self._process.exit_code(), self._log.text))
         return RunStatus(
             state=self._state,
             fraction=self._fraction,
