@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from SACBRegistrationLib.imaging.grid import Grid
+from SACBRegistrationLib.imaging.itk_path import itk_path
 from SACBRegistrationLib.imaging.linear import affine_part, parallel_axes
 from SACBRegistrationLib.imaging.spline import LatticeSpline
 from SACBRegistrationLib.imaging.tensors import to_array, to_tensor
@@ -196,7 +197,7 @@ def write_displacement_field(displacement_field: sitk.Image, path: Path) -> None
 
     Not compressed: the digits of a displacement are noise to zlib, which takes seconds to save nothing.
     """
-    sitk.WriteImage(displacement_field, str(path), useCompression=False)
+    sitk.WriteImage(displacement_field, itk_path(path), useCompression=False)
 
 
 def _positions(grid: Grid, network_grid: Grid, axis: int, network_axis: int) -> np.ndarray:

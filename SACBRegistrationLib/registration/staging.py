@@ -9,8 +9,8 @@ run puts it back.
 import errno
 import logging
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +18,8 @@ from typing import BinaryIO
 
 PREFIX = ".sacb-"
 
+# On Windows Python makes folders of mode 0700 private, and what is made in one stays so wherever it is moved.
+_STAGE_MODE = 0o777 if os.name == "nt" else 0o700
 _LOCK, _ASIDE, _PLACING, _RESULT = "lock", "old", "placing", "result"
 # What file systems answer that do not know how.
 _NO_FLUSHING = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
@@ -37,7 +39,8 @@ def staging_folder(parent: Path) -> Iterator[Path]:
     Raises:
         OSError: When it cannot be made or written.
     """
-    stage = Path(tempfile.mkdtemp(dir=parent, prefix=PREFIX))
+    stage = parent / f"{PREFIX}{secrets.token_hex(8)}"
+    stage.mkdir(_STAGE_MODE)
     try:
         with (stage / _LOCK).open("wb") as lock:
             _hold(lock)
