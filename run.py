@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib.util
-import io
 import json
 import os
 import re
@@ -53,9 +52,7 @@ class SetupError(Exception):
 
 def main(arguments: list[str]) -> int:
     """Runs one command and returns its exit code: 0, 2 for what the user can mend, or the command's own."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Where output is redirected, Windows gives it a code page that may lack letters of a path.
-        sys.stdout.reconfigure(errors="replace")
+    sys.stdout.reconfigure(errors="replace")  # a pipe on Windows has a code page, which lacks most letters
     commands = {"setup": run_setup, "demo": run_demo, "test": run_tests, "pictures": run_pictures}
     if not arguments or arguments[0] in ("-h", "--help"):
         print(__doc__.strip())
@@ -102,20 +99,15 @@ def run_tests(arguments: list[str]) -> int:
     )
     options = parser.parse_args(arguments)
     ensure_environment()
-    threads = max(1, cores // max(1, options.jobs))
     definitions = [
-        f"-DSACB_TEST_THREADS={threads}",
-        # CMake takes a backslash for the beginning of an escape.
-        f"-DCMAKE_MAKE_PROGRAM={tool('ninja').as_posix()}",
+        f"-DSACB_TEST_THREADS={max(1, cores // max(1, options.jobs))}",
+        f"-DCMAKE_MAKE_PROGRAM={tool('ninja').as_posix()}",  # to CMake, a backslash begins an escape
         f"-DPython3_EXECUTABLE={PYTHON.as_posix()}",
     ]
     # Fresh, so that a moved checkout or another CMake's leftovers cannot get in the way.
     configure = [tool("cmake"), "--fresh", "-S", ROOT, "-B", BUILD, "-G", "Ninja", *definitions]
     command = [str(part) for part in configure]
-    # CMake writes UTF-8, whatever the code page of the computer's language.
-    done = subprocess.run(
-        command, capture_output=True, encoding="utf-8", errors="replace", env=clean_environment()
-    )
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=clean_environment())
     if done.returncode:
         print(done.stdout + done.stderr, file=sys.stderr)
         raise SetupError(f"CMake could not configure the tests in {BUILD}; its message is above.")
