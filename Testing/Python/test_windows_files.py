@@ -1,6 +1,7 @@
 """What Windows does otherwise with files: letters that ITK cannot open, and folders that stay private."""
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -158,3 +159,51 @@ def test_unfinished_results_are_private(tmp_path):
         assert parts.parent.stat().st_mode & 0o777 == 0o700
         (tmp_path / "usual").mkdir()
         assert parts.stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+class Scanner:
+    """A virus scanner on Windows, which holds files that were just written open for a while."""
+
+    def __init__(self, monkeypatch, times: int) -> None:
+        self.left = times
+        for name in ("rename", "replace"):
+            monkeypatch.setattr(os, name, self.holding(getattr(os, name)))
+
+    def holding(self, move):
+        def call(source, target):
+            if self.left:
+                self.left -= 1
+                raise PermissionError(13, "used by another process", str(source))
+            move(source, target)
+
+        return call
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_a_result_waits_for_who_holds_it_open(monkeypatch, tmp_path, new):
+    monkeypatch.setattr(staging, "_PATIENCE_SECONDS", 5.0)
+    folder, names = tmp_path / "result", ("transform.nrrd", "report.json")
+    if not new:
+        folder.mkdir()
+        for name in names:
+            (folder / name).write_text("old", encoding="utf-8")
+    scanner = Scanner(monkeypatch, times=4)
+    with staging.staging_folder(tmp_path if new else folder) as parts:
+        for name in names:
+            (parts / name).write_text("new", encoding="utf-8")
+        if new:
+            staging.show_new(parts, folder)
+        else:
+            staging.replace_parts(parts, folder, names)
+    assert snapshot(folder) == dict.fromkeys(names, b"new") and not scanner.left
+
+
+def test_a_result_that_is_held_for_good_is_refused_in_time(monkeypatch, tmp_path):
+    monkeypatch.setattr(staging, "_PATIENCE_SECONDS", 0.2)
+    (tmp_path / "report.json").write_text("old", encoding="utf-8")
+    Scanner(monkeypatch, times=10**9)
+    begun = time.monotonic()
+    with staging.staging_folder(tmp_path) as parts, pytest.raises(PermissionError):
+        (parts / "report.json").write_text("new", encoding="utf-8")
+        staging.replace_parts(parts, tmp_path, ("report.json",))
+    assert snapshot(tmp_path) == {"report.json": b"old"} and 0.2 < time.monotonic() - begun < 5
