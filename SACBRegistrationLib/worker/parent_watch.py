@@ -13,6 +13,8 @@ from SACBRegistrationLib.worker.folders import remove_folder
 
 EXIT_ABANDONED = 3
 _SECONDS_BETWEEN = 0.3
+# What a launcher handed on stays open on Windows until this process ends: its files are left to the parent.
+_PATIENCE_SECONDS = 0.5 if sys.platform == "win32" else 2.0
 _INPUT = 0
 # ERROR_INVALID_PARAMETER: no process has the number.
 _NO_SUCH_PROCESS = 87
@@ -41,7 +43,7 @@ def watch_parent(folder: Path, parent: int | None, let_go: Callable[[], None]) -
         while not _input_ended(_SECONDS_BETWEEN) and folder.is_dir() and is_alive():
             pass
         let_go()
-        remove_folder(folder)
+        remove_folder(folder, _PATIENCE_SECONDS)
         os._exit(EXIT_ABANDONED)
 
     thread = threading.Thread(target=watch, name="parent-watch", daemon=True)
