@@ -11,6 +11,8 @@ import torch
 from oblique import blobs, oblique_grid
 from small_pairs import blob_pair, same_geometry, snapshot
 from test_reading import write_dicom
+from test_worker_run import script  # noqa: F401
+from worker_fixtures import temporary, wait  # noqa: F401
 
 from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.imaging import itk_path as itk_path_module
@@ -20,6 +22,7 @@ from SACBRegistrationLib.imaging.itk_path import itk_path
 from SACBRegistrationLib.imaging.reading import read_labels, read_transform, read_volume
 from SACBRegistrationLib.registration import RegistrationResult, saving, staging
 from SACBRegistrationLib.registration.saving import check_output_folder
+from SACBRegistrationLib.worker.run import WorkerRun
 
 OPENERS = (
     (sitk.ImageFileReader, "SetFileName"),
@@ -207,3 +210,25 @@ def test_a_result_that_is_held_for_good_is_refused_in_time(monkeypatch, tmp_path
         (parts / "report.json").write_text("new", encoding="utf-8")
         staging.replace_parts(parts, tmp_path, ("report.json",))
     assert snapshot(tmp_path) == {"report.json": b"old"} and 0.2 < time.monotonic() - begun < 5
+
+
+@pytest.mark.usefixtures("temporary")
+@pytest.mark.skipif(os.name == "nt", reason="stands for Windows elsewhere")
+def test_letting_go_of_a_run_waits_for_files_that_are_held_open(request, monkeypatch):
+    """The Python behind a launcher ends a moment after it, and holds what it writes until then."""
+    process = request.getfixturevalue("script")("write(); done(FIELD); sys.stdin.read()")
+    with WorkerRun(process) as run:
+        run.launch()
+        assert wait(run).state == "done"
+        folder, held_until, remove = run.folder, time.monotonic() + 0.6, os.unlink
+
+        def unlink(path, **options):
+            if Path(path).name == "messages.jsonl" and time.monotonic() < held_until:
+                raise PermissionError(13, "used by another process", str(path))
+            remove(path, **options)
+
+        monkeypatch.setattr(os, "unlink", unlink)
+        for _ in run.release():
+            time.sleep(0.01)
+        # `close`, during which the window stands still, has nothing left to wait for.
+        assert not folder.exists() and time.monotonic() >= held_until

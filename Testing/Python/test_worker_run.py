@@ -258,28 +258,6 @@ def test_a_forgotten_run_goes_too(script):
     assert not process.is_running() and not folder.exists()
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.6])
-def test_letting_go_waits_for_files_that_are_held_open(script, monkeypatch, seconds):
-    """As on Windows, where the Python behind a launcher ends a moment after it, and holds what it writes."""
-    with WorkerRun(script("write(); done(FIELD); sys.stdin.read()")) as run:
-        run.launch()
-        assert wait(run).state == "done"
-        folder, held_until, remove = run.folder, time.monotonic() + seconds, os.unlink
-
-        def unlink(path, **options):
-            if Path(path).name == "messages.jsonl" and time.monotonic() < held_until:
-                raise PermissionError(13, "used by another process", str(path))
-            remove(path, **options)
-
-        monkeypatch.setattr(os, "unlink", unlink)
-        longest, begun = 0.0, time.monotonic()
-        for _ in run.release():
-            longest, begun = max(longest, time.monotonic() - begun), time.monotonic()
-            time.sleep(0.01)
-        assert not folder.exists() and time.monotonic() >= held_until
-        assert longest < 0.3, "the window would stall"
-
-
 def test_a_program_that_ends_takes_its_runs_along(tmp_path):
     code = (
         "from SACBRegistrationLib.worker.process import PopenProcess\n"
