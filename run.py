@@ -36,7 +36,6 @@ OLDEST, NEWEST = (3, 10), (3, 13)
 
 NEEDED_GB = 4
 MOST_JOBS = 4
-GROUP_SIZE = 8
 
 NETWORK_SIGNS = (
     "Failed to establish a new connection", "NameResolutionError", "Temporary failure in name resolution",
@@ -53,6 +52,7 @@ class SetupError(Exception):
 
 def main(arguments: list[str]) -> int:
     """Runs one command and returns its exit code: 0, 2 for what the user can mend, or the command's own."""
+    sys.stdout.reconfigure(errors="replace")  # a pipe on Windows has a code page, which lacks most letters
     commands = {"setup": run_setup, "demo": run_demo, "test": run_tests, "pictures": run_pictures}
     if not arguments or arguments[0] in ("-h", "--help"):
         print(__doc__.strip())
@@ -94,23 +94,19 @@ def run_tests(arguments: list[str]) -> int:
     parser.add_argument("-k", "-R", dest="pattern", metavar="PATTERN", help="only tests whose name matches")
     cores = os.cpu_count() or 1
     jobs = min(cores, MOST_JOBS)
-    parser.add_argument(
-        "-j", dest="jobs", type=int, default=jobs, metavar="N", help=f"tests at a time (default: {jobs})"
-    )
+    parser.add_argument("-j", dest="jobs", type=int, default=jobs, metavar="N", help="tests at a time")
     options = parser.parse_args(arguments)
     ensure_environment()
-    threads = max(1, cores // max(1, options.jobs))
     definitions = [
-        f"-DSACB_TEST_THREADS={threads}",
-        # Chosen by name, every file is a test of its own.
-        f"-DSACB_TEST_GROUP_SIZE={0 if options.pattern else GROUP_SIZE}",
-        f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}",
-        f"-DPython3_EXECUTABLE={PYTHON}",
+        f"-DSACB_TEST_THREADS={max(1, cores // max(1, options.jobs))}",
+        f"-DSACB_TEST_GROUP_SIZE={0 if options.pattern else 8}",  # chosen by name, files are tests themselves
+        f"-DCMAKE_MAKE_PROGRAM={tool('ninja').as_posix()}",  # to CMake, a backslash begins an escape
+        f"-DPython3_EXECUTABLE={PYTHON.as_posix()}",
     ]
     # Fresh, so that a moved checkout or another CMake's leftovers cannot get in the way.
     configure = [tool("cmake"), "--fresh", "-S", ROOT, "-B", BUILD, "-G", "Ninja", *definitions]
     command = [str(part) for part in configure]
-    done = subprocess.run(command, capture_output=True, text=True, env=clean_environment())
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=clean_environment())
     if done.returncode:
         print(done.stdout + done.stderr, file=sys.stderr)
         raise SetupError(f"CMake could not configure the tests in {BUILD}; its message is above.")

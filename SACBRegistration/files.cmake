@@ -51,6 +51,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/evaluation/structural_similarity.py
   SACBRegistrationLib/evaluation/structure_quality.py
   SACBRegistrationLib/evaluation/surface_distance.py
+  SACBRegistrationLib/file_names.py
   SACBRegistrationLib/foreign_text.py
   SACBRegistrationLib/imaging/__init__.py
   SACBRegistrationLib/imaging/alignment.py
@@ -68,6 +69,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/imaging/foreground.py
   SACBRegistrationLib/imaging/grid.py
   SACBRegistrationLib/imaging/inverse.py
+  SACBRegistrationLib/imaging/itk_path.py
   SACBRegistrationLib/imaging/jacobian.py
   SACBRegistrationLib/imaging/linear.py
   SACBRegistrationLib/imaging/meta_header.py

@@ -45,6 +45,7 @@ def _phantom(output: Path):
     """Writes the phantom pair beside the output; returns it and its paths."""
     import SimpleITK as sitk
 
+    from SACBRegistrationLib.imaging.itk_path import itk_path
     from SACBRegistrationLib.imaging.phantom import make_phantom_pair
     from SACBRegistrationLib.registration.saving import check_output_folder
 
@@ -55,7 +56,7 @@ def _phantom(output: Path):
     paths = {}
     for name in ("fixed", "moving", "fixed_labels", "moving_labels"):
         paths[name] = folder / f"{name}.nrrd"
-        sitk.WriteImage(getattr(pair, name), str(paths[name]), useCompression=True)
+        sitk.WriteImage(getattr(pair, name), itk_path(paths[name]), useCompression=True)
     return pair, paths
 
 

@@ -1,6 +1,7 @@
 """The command `sacb-registration` and its subcommands."""
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -46,6 +47,9 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         0; 2 for what the user can mend (one sentence on standard error); 1 otherwise.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Where output is redirected, Windows gives it a code page that lacks most letters.
+        sys.stdout.reconfigure(errors="replace")
     args = _parser().parse_args(argv)
     for name, value in TORCH_ENVIRONMENT.items():
         os.environ.setdefault(name, value)

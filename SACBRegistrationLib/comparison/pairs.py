@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from SACBRegistrationLib.errors import UserError
+from SACBRegistrationLib.file_names import is_device
 
 _ROLES = ("fixed", "moving", "fixed_labels", "moving_labels")
 
@@ -32,7 +33,8 @@ class Pair:
     @property
     def slug(self) -> str:
         """The name as a folder may be called."""
-        return re.sub(r"[^A-Za-z0-9.-]+", "_", self.name).strip("._") or "pair"
+        slug = re.sub(r"[^A-Za-z0-9.-]+", "_", self.name).strip("._") or "pair"
+        return f"pair_{slug}" if is_device(slug) else slug
 
 
 def read_pairs(path: Path) -> list[Pair]:
@@ -62,9 +64,10 @@ def read_pairs(path: Path) -> list[Pair]:
     pairs = [_pair(row, path, number) for number, row in enumerate(rows, start=2)]
     seen: dict[str, str] = {}
     for pair in pairs:
-        if pair.slug in seen:
+        # Many disks do not tell small letters from capital ones.
+        if pair.slug.lower() in seen:
             raise UserError(f'{path} has two pairs called "{pair.name}"; give each its own in a column name.')
-        seen[pair.slug] = pair.name
+        seen[pair.slug.lower()] = pair.name
     return pairs
 
 

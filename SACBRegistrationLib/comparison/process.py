@@ -44,7 +44,10 @@ def installed_peers(methods: list[Method], python: str) -> dict[str, str]:
     wanted = [(method.imports, method.distribution) for method in methods if method.peer]
     if not wanted:
         return {}
-    done = subprocess.run([python, "-c", _ASK, json.dumps(wanted)], capture_output=True, text=True)
+    # Another Python may have other ideas of the code page; the answer itself is ASCII.
+    done = subprocess.run(
+        [python, "-c", _ASK, json.dumps(wanted)], capture_output=True, encoding="utf-8", errors="replace"
+    )
     if done.returncode:
         raise RuntimeError(done.stderr.strip()[-500:])
     found = json.loads(done.stdout)

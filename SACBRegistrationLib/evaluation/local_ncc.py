@@ -4,6 +4,8 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
+from SACBRegistrationLib.imaging.tensors import to_array, to_tensor
+
 _SLAB_VOXELS = 2**22
 # Relative to images of unit variance: a window with less contrast than this says nothing.
 _EPSILON = 1e-5
@@ -50,7 +52,7 @@ def squared_correlation(fixed: sitk.Image, warped: sitk.Image, window: int = 9) 
         stop = min(start + depth, first.shape[0])
         low, high = max(start - reach, 0), min(stop + reach, first.shape[0])
         slab = _squared_correlation(first[low:high], second[low:high], window)
-        squared[start:stop] = slab[start - low : stop - low].numpy()
+        squared[start:stop] = to_array(slab[start - low : stop - low])
     return squared
 
 
@@ -70,7 +72,7 @@ def _standardized(image: sitk.Image) -> torch.Tensor:
     """Returns the voxels with mean 0 and variance 1, so that float32 window sums keep their digits."""
     values = sitk.GetArrayViewFromImage(image)
     deviation = float(values.std(dtype=np.float64)) or 1.0
-    return torch.from_numpy(((values - values.mean(dtype=np.float64)) / deviation).astype(np.float32))
+    return to_tensor(((values - values.mean(dtype=np.float64)) / deviation).astype(np.float32))
 
 
 def _squared_correlation(first: torch.Tensor, second: torch.Tensor, window: int) -> torch.Tensor:

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from SACBRegistrationLib.imaging.grid import Grid
-from SACBRegistrationLib.imaging.tensors import array_to_image
+from SACBRegistrationLib.imaging.tensors import array_to_image, to_array
 
 
 def level_grid(network_grid: Grid, level: int) -> Grid:
@@ -65,4 +65,4 @@ def cluster_map(labels: torch.Tensor, rank: torch.Tensor, network_grid: Grid, le
     if tuple(labels.shape) != (1, *grid.size):
         raise ValueError(f"labels have shape {tuple(labels.shape)}, level {level} has size {grid.size}")
     numbers = (rank.cpu() + 1)[labels[0].long().cpu()]
-    return array_to_image(numbers.to(torch.uint8).numpy(), grid)
+    return array_to_image(to_array(numbers.to(torch.uint8)), grid)

@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.imaging.dicom_header import DicomHeader, dicom_header
 from SACBRegistrationLib.imaging.file_claims import ClaimError
+from SACBRegistrationLib.imaging.itk_path import itk_path
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def _series_of(folder: Path) -> dict[str, dict[str, DicomHeader]]:
         header = dicom_header(file) if file.is_file() else None
         # A directory of the folder's files has neither.
         if header is not None and (header.series or header.has_pixels):
-            series.setdefault(header.series, {})[str(file)] = header
+            series.setdefault(header.series, {})[itk_path(file)] = header
     return series
 
 

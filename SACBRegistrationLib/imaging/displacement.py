@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 
 from SACBRegistrationLib.imaging.grid import Grid
+from SACBRegistrationLib.imaging.itk_path import itk_path
 from SACBRegistrationLib.imaging.linear import affine_part, parallel_axes
 from SACBRegistrationLib.imaging.spline import LatticeSpline
+from SACBRegistrationLib.imaging.tensors import to_array, to_tensor
 
 _logger = logging.getLogger(__name__)
 
@@ -110,7 +112,7 @@ def compose_displacement(
     # Splines and the fall are linear in d, so that a linear alignment can be applied before them.
     matrix = linear.matrix @ network_grid.matrix if linear.exact else network_grid.matrix
     # [z, y, x, component], along the fixed axes.
-    deformation = (torch.from_numpy(matrix.astype(np.float32)) @ phi.flatten(1)).view(phi.shape)
+    deformation = (to_tensor(matrix.astype(np.float32)) @ phi.flatten(1)).view(phi.shape)
     deformation = deformation.permute(1 + order[2], 1 + order[1], 1 + order[0], 0)
     beyond = [
         np.maximum(np.maximum(-p, p - (network_grid.size[order[axis]] - 1)), 0)
@@ -124,7 +126,7 @@ def compose_displacement(
         stop = min(start + depth, grid.size[2])
         slab = result[start:stop]
         around = _fall_around(beyond, start, stop)[..., None]
-        np.multiply(spline.planes(start, stop).numpy(), around, out=slab)
+        np.multiply(to_array(spline.planes(start, stop)), around, out=slab)
         if linear.exact:
             slab += linear.displacement(grid, start, stop)
         else:
@@ -157,8 +159,8 @@ def map_points(displacement_field: sitk.Image, points: np.ndarray) -> np.ndarray
     points = np.asarray(points, dtype=float)
     index = grid.to_index(points).reshape(-1, 3)
     size = np.asarray(grid.size)
-    field = torch.from_numpy(sitk.GetArrayFromImage(displacement_field).astype(np.float32, copy=False))
-    moved = sample_field(field, torch.from_numpy(index)).double().numpy()
+    field = to_tensor(sitk.GetArrayFromImage(displacement_field).astype(np.float32, copy=False))
+    moved = to_array(sample_field(field, to_tensor(index))).astype(float)
     outside = ((index < -0.5) | (index > size - 0.5)).any(axis=1)
     moved[outside] = 0
     return points + moved.reshape(points.shape)
@@ -195,7 +197,7 @@ def write_displacement_field(displacement_field: sitk.Image, path: Path) -> None
 
     Not compressed: the digits of a displacement are noise to zlib, which takes seconds to save nothing.
     """
-    sitk.WriteImage(displacement_field, str(path), useCompression=False)
+    sitk.WriteImage(displacement_field, itk_path(path), useCompression=False)
 
 
 def _positions(grid: Grid, network_grid: Grid, axis: int, network_axis: int) -> np.ndarray:
@@ -221,7 +223,7 @@ def _fall_around(beyond: list[np.ndarray], start: int, stop: int) -> np.ndarray:
 
 def _fall_length(phi: torch.Tensor, grid: Grid) -> float:
     """Returns the length, mm, over which phi [3, D, H, W] in voxels falls to zero beyond its border."""
-    matrix = torch.from_numpy(grid.matrix.astype(np.float32))
+    matrix = to_tensor(grid.matrix.astype(np.float32))
     faces = (phi.select(1 + axis, end).flatten(1) for axis in range(3) for end in (0, -1))
     largest = max(float((matrix @ face).norm(dim=0).max()) for face in faces)
     return max(20.0, 4 * largest)

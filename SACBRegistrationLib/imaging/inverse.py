@@ -16,6 +16,7 @@ from SACBRegistrationLib.imaging.displacement import (
 from SACBRegistrationLib.imaging.grid import Grid
 from SACBRegistrationLib.imaging.linear import AffinePart, affine_part
 from SACBRegistrationLib.imaging.spline import LatticeSpline
+from SACBRegistrationLib.imaging.tensors import to_array, to_tensor
 
 _TOLERANCE = 1e-3  # mm
 _PLAIN_STEPS = 12
@@ -83,7 +84,7 @@ def invert_displacement(
     to_index = np.linalg.inv(field.matrix)
     deformation = sitk.GetArrayViewFromImage(displacement_field) @ backward.matrix.T.astype(np.float32)
     deformation += backward.displacement(field, 0, field.size[2])
-    solver = _Solver(torch.from_numpy(deformation @ to_index.T.astype(np.float32)), field)
+    solver = _Solver(to_tensor(deformation @ to_index.T.astype(np.float32)), field)
     del deformation
     # A coarse lattice first: its spline is so good a start that the fine one takes two or three steps.
     coarse = _every_fourth_node(grid)
@@ -93,12 +94,12 @@ def invert_displacement(
     spline = LatticeSpline(offsets.view(*coarse.size[::-1], 3), [np.arange(n) / 4 for n in grid.size])
     result = np.empty((*grid.size[::-1], 3), np.float32)
     depth = max(1, _SLAB_VOXELS // (grid.size[0] * grid.size[1]))
-    to_lps = torch.from_numpy(field.matrix.T.astype(np.float32))
+    to_lps = to_tensor(field.matrix.T.astype(np.float32))
     for k in range(0, grid.size[2], depth):
         stop = min(k + depth, grid.size[2])
         start = spline.planes(k, stop).reshape(-1, 3)
         offset = solver.solve(_goals(backward, field, grid, k, stop), start) @ to_lps
-        result[k:stop] = offset.numpy().reshape(stop - k, *result.shape[1:])
+        result[k:stop] = to_array(offset).reshape(stop - k, *result.shape[1:])
         result[k:stop] += backward.displacement(grid, k, stop)
     inverse = sitk.GetImageFromArray(result, isVector=True)
     inverse.SetOrigin(grid.origin)
@@ -168,7 +169,7 @@ def _goals(backward: AffinePart, field: Grid, grid: Grid, start: int, stop: int)
     x, y, z = (np.arange(n)[:, None] * slope[:, axis] for axis, n in enumerate(grid.size))
     plane = (y[:, None] + x + base).astype(np.float32)
     goals = plane + z[start:stop, None, None].astype(np.float32)
-    return torch.from_numpy(goals.reshape(-1, 3))
+    return to_tensor(goals.reshape(-1, 3))
 
 
 class _Solver:

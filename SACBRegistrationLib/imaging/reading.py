@@ -15,6 +15,7 @@ from SACBRegistrationLib.imaging.dicom import read_dicom_folder
 from SACBRegistrationLib.imaging.dicom_header import check_dicom
 from SACBRegistrationLib.imaging.file_claims import ClaimError, check_claim, check_plausible
 from SACBRegistrationLib.imaging.grid import Grid
+from SACBRegistrationLib.imaging.itk_path import itk_path
 from SACBRegistrationLib.imaging.linear import affine_part
 from SACBRegistrationLib.imaging.meta_header import meta_claim
 from SACBRegistrationLib.imaging.nifti_header import nifti_claim
@@ -110,7 +111,7 @@ def read_transform(path: str | Path) -> sitk.Transform:
 def _read_itk_transform(file: Path, subject: str) -> sitk.Transform:
     try:
         with _captured_stderr():
-            transform = sitk.ReadTransform(str(file))
+            transform = sitk.ReadTransform(itk_path(file))
     except RuntimeError as error:
         logger.debug("%s", error)
         raise UserError(f"{subject} cannot be read; it is no ITK transform or damaged.") from error
@@ -143,7 +144,6 @@ def _existing(path: str | Path, subject: str) -> Path:
 def _read(path: str | Path, subject: str) -> sitk.Image:
     file = _existing(path, subject)
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(file))
     try:
         if file.is_dir():
             with _captured_stderr():
@@ -151,6 +151,7 @@ def _read(path: str | Path, subject: str) -> sitk.Image:
         if file.stat().st_size == 0:
             raise UserError(f"{subject} is an empty file; copy it again.")
         with _captured_stderr():
+            reader.SetFileName(itk_path(file))
             _check_claims(file, reader, subject)
             image = reader.Execute()
     except OSError as error:
@@ -186,7 +187,7 @@ def _check_claims(file: Path, reader: sitk.ImageFileReader, subject: str) -> Non
     except ClaimError as error:
         raise UserError(f"{subject} {error}.") from error
     # The same reader that the header is checked for reads the file.
-    image_io = sitk.ImageFileReader.GetImageIOFromFileName(str(file))
+    image_io = sitk.ImageFileReader.GetImageIOFromFileName(itk_path(file))
     if not image_io:
         raise UserError(f"{subject} cannot be read; {_UNKNOWN_FORMAT}.")
     reader.SetImageIO(image_io)

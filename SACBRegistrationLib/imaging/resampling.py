@@ -6,6 +6,7 @@ import torch
 
 from SACBRegistrationLib.imaging.grid import Grid
 from SACBRegistrationLib.imaging.linear import affine_part
+from SACBRegistrationLib.imaging.tensors import to_array, to_tensor
 
 # Below a twentieth of a voxel the Gaussian's neighbours weigh less than float32 resolves.
 _NEGLIGIBLE_SIGMA = 0.05
@@ -47,7 +48,7 @@ def smooth(image: sitk.Image, sigma: np.ndarray) -> sitk.Image:
     ]
     if all(matrix is None for matrix in weights):
         return image
-    values = torch.from_numpy(sitk.GetArrayFromImage(image))
+    values = to_tensor(sitk.GetArrayFromImage(image))
     x, y, z = weights
     if x is not None:
         values = values @ x.T
@@ -55,7 +56,7 @@ def smooth(image: sitk.Image, sigma: np.ndarray) -> sitk.Image:
         values = y @ values
     if z is not None:
         values = (z @ values.flatten(1)).view(values.shape)
-    smoothed = sitk.GetImageFromArray(values.numpy())
+    smoothed = sitk.GetImageFromArray(to_array(values))
     smoothed.CopyInformation(image)
     return smoothed
 
@@ -69,7 +70,7 @@ def _smoothing_matrix(size: int, spacing: float, width: float) -> torch.Tensor:
     points = sitk.GetImageFromArray(np.eye(size, dtype=np.float32))
     points.SetSpacing((spacing, 1.0))
     spread = sitk.DiscreteGaussian(points, (width**2, 0.0), maximumKernelWidth=64, maximumError=0.005)
-    return torch.from_numpy(sitk.GetArrayFromImage(spread).T.copy())
+    return to_tensor(sitk.GetArrayFromImage(spread).T.copy())
 
 
 def resample(
@@ -116,7 +117,7 @@ def _along_axes(
         default: Value outside the image.
     """
     source = Grid.from_image(image)
-    values = torch.from_numpy(sitk.GetArrayFromImage(sitk.Cast(image, sitk.sitkFloat32)))
+    values = to_tensor(sitk.GetArrayFromImage(sitk.Cast(image, sitk.sitkFloat32)))
     beyond = torch.zeros([grid.size[axis] for axis in reversed(axes)], dtype=torch.bool)
     for own, axis in enumerate(axes):
         index = np.zeros((grid.size[axis], 3))
@@ -127,11 +128,11 @@ def _along_axes(
             weights = weights @ _smoothing_matrix(source.size[own], source.spacing[own], float(sigma[own]))
         values = torch.movedim(torch.tensordot(weights, values, dims=([1], [2 - own])), 0, 2 - own)
         # As SimpleITK sees it, an image ends half a voxel beyond its outermost voxels' centres.
-        outside = torch.from_numpy((places < -0.5) | (places > source.size[own] - 0.5))
+        outside = to_tensor((places < -0.5) | (places > source.size[own] - 0.5))
         beyond |= outside.view([-1 if k == 2 - own else 1 for k in range(3)])
     values[beyond] = default
     order = [2 - axes.index(axis) for axis in (2, 1, 0)]
-    sampled = sitk.GetImageFromArray(values.permute(order).contiguous().numpy())
+    sampled = sitk.GetImageFromArray(to_array(values.permute(order).contiguous()))
     sampled.SetOrigin(grid.origin)
     sampled.SetSpacing(grid.spacing)
     sampled.SetDirection(grid.direction)
@@ -146,7 +147,7 @@ def _linear_weights(size: int, places: np.ndarray) -> torch.Tensor:
     weights[rows, first] = 1 - (places - first)
     if size > 1:
         weights[rows, first + 1] = places - first
-    return torch.from_numpy(weights)
+    return to_tensor(weights)
 
 
 def resample_labels(labels: sitk.Image, grid: Grid, transform: sitk.Transform | None = None) -> sitk.Image:

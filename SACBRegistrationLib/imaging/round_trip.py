@@ -2,11 +2,11 @@
 
 import numpy as np
 import SimpleITK as sitk
-import torch
 
 from SACBRegistrationLib.imaging.displacement import sample_field
 from SACBRegistrationLib.imaging.grid import Grid
 from SACBRegistrationLib.imaging.linear import AffinePart
+from SACBRegistrationLib.imaging.tensors import to_array, to_tensor
 
 _STEPS = 40
 _REACH = 0.5  # mm, for slopes
@@ -27,11 +27,11 @@ def round_trip_errors(displacement_field: sitk.Image, linear: AffinePart, points
     Returns:
         [n] float64.
     """
-    field = torch.from_numpy(sitk.GetArrayFromImage(displacement_field).astype(np.float32, copy=False))
+    field = to_tensor(sitk.GetArrayFromImage(displacement_field).astype(np.float32, copy=False))
     grid = Grid.from_image(displacement_field)
 
     def mapped(places: np.ndarray) -> np.ndarray:
-        return places + sample_field(field, torch.from_numpy(grid.to_index(places))).double().numpy()
+        return places + to_array(sample_field(field, to_tensor(grid.to_index(places))))
 
     goals, backward = mapped(points), linear.inverse()
     places = goals @ backward.matrix.T + backward.offset

@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+from SACBRegistrationLib.imaging.tensors import to_tensor
+
 
 class LatticeSpline:
     """Cubic splines through a vector field's samples, evaluated on a parallel lattice plane by plane."""
@@ -16,7 +18,7 @@ class LatticeSpline:
         """
         z, y, x, components = samples.shape
         weights = [
-            torch.from_numpy(interpolation_matrix(n, p).astype(np.float32))
+            to_tensor(interpolation_matrix(n, p).astype(np.float32))
             for n, p in zip((x, y, z), positions, strict=True)
         ]
         self._shape = (components, -1, len(positions[1]), len(positions[0]))

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from SACBRegistrationLib.imaging.grid import Grid
+from SACBRegistrationLib.imaging.tensors import to_tensor
 
 
 def transfer(phi: torch.Tensor, source: Grid, target: Grid) -> torch.Tensor:
@@ -28,9 +29,9 @@ def transfer(phi: torch.Tensor, source: Grid, target: Grid) -> torch.Tensor:
         index = np.zeros((target.size[axis], 3))
         index[:, axis] = np.arange(target.size[axis])
         place = source.to_index(target.to_lps(index))[:, axis]
-        lines.append(torch.from_numpy(place * 2 / max(source.size[axis] - 1, 1) - 1).to(phi))
+        lines.append(to_tensor(place * 2 / max(source.size[axis] - 1, 1) - 1).to(phi))
     w, h, d = lines
     mesh = torch.stack([m.permute(2, 1, 0) for m in torch.meshgrid(w, h, d, indexing="ij")], dim=-1)
     sampled = F.grid_sample(phi, mesh[None], padding_mode="border", align_corners=True)
-    ratio = torch.tensor(np.asarray(source.spacing) / np.asarray(target.spacing)).to(phi)
+    ratio = to_tensor(np.asarray(source.spacing) / np.asarray(target.spacing)).to(phi)
     return sampled * ratio.view(1, 3, 1, 1, 1)

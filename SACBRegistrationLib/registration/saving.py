@@ -17,6 +17,7 @@ import SimpleITK as sitk
 from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.imaging.displacement import write_displacement_field
 from SACBRegistrationLib.imaging.file_claims import ClaimError, check_claim
+from SACBRegistrationLib.imaging.itk_path import itk_path
 from SACBRegistrationLib.imaging.nrrd_header import nrrd_claim
 from SACBRegistrationLib.peak_memory import peak_memory_bytes
 from SACBRegistrationLib.progress import Progress
@@ -55,7 +56,7 @@ def check_output_folder(folder: Path) -> None:
     What a killed run left in the folder goes, and an older result that it had put aside comes back.
 
     Raises:
-        UserError: When the folder is a file or cannot be made or written.
+        UserError: When the folder is a file or cannot be made or written, or by SimpleITK alone.
     """
     # os.path, as pathlib raises for what lies in a folder that may not be entered.
     if os.path.exists(folder) and not os.path.isdir(folder):
@@ -64,8 +65,8 @@ def check_output_folder(folder: Path) -> None:
     for place in (folder, folder.absolute().parent):
         clear_remains(place, _NAMES)
     try:
-        with staging_folder(existing):
-            pass
+        with staging_folder(existing) as parts:
+            itk_path(parts / _NAMES[0])
     except OSError as error:
         raise UserError(f"The output folder {folder} cannot be written; give another folder.") from error
 
@@ -107,7 +108,8 @@ def save_result(result: "RegistrationResult", folder: Path, inverse: bool = Fals
             raise
         logger.debug("%s", error)
         raise UserError(
-            f"The result could not be written to {folder}; check that the disk has room."
+            f"The result could not be written to {folder}; check that the disk has room and that no other "
+            "program holds its files open."
         ) from error
     return [folder / path for path in written]
 
@@ -168,7 +170,7 @@ def _draw(result: "RegistrationResult", path: Path) -> None:
 
 def _write_image(image: sitk.Image, path: Path) -> None:
     writer = sitk.ImageFileWriter()
-    writer.SetFileName(str(path))
+    writer.SetFileName(itk_path(path))
     writer.UseCompressionOn()
     writer.SetCompressionLevel(_COMPRESSION_LEVEL)
     writer.Execute(image)

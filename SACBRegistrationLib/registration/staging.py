@@ -9,15 +9,21 @@ run puts it back.
 import errno
 import logging
 import os
+import secrets
 import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 PREFIX = ".sacb-"
 
+# On Windows Python makes folders of mode 0700 private, and what is made in one stays so wherever it is moved.
+_STAGE_MODE = 0o777 if os.name == "nt" else 0o700
+# Windows moves nothing that is open, not even a folder around it, and there virus scanners open what is new.
+_PATIENCE_SECONDS = 2.0 if os.name == "nt" else 0.0
+_PAUSE_SECONDS = 0.05
 _LOCK, _ASIDE, _PLACING, _RESULT = "lock", "old", "placing", "result"
 # What file systems answer that do not know how.
 _NO_FLUSHING = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
@@ -37,7 +43,8 @@ def staging_folder(parent: Path) -> Iterator[Path]:
     Raises:
         OSError: When it cannot be made or written.
     """
-    stage = Path(tempfile.mkdtemp(dir=parent, prefix=PREFIX))
+    stage = parent / f"{PREFIX}{secrets.token_hex(8)}"
+    stage.mkdir(_STAGE_MODE)
     try:
         with (stage / _LOCK).open("wb") as lock:
             _hold(lock)
@@ -73,7 +80,7 @@ def show_new(parts: Path, folder: Path) -> None:
     Raises:
         OSError: When it cannot be moved there.
     """
-    os.rename(parts, folder)
+    _patiently(os.rename, parts, folder)
 
 
 def replace_parts(parts: Path, folder: Path, names: Sequence[str]) -> None:
@@ -93,11 +100,11 @@ def replace_parts(parts: Path, folder: Path, names: Sequence[str]) -> None:
         # The mark of a complete result goes first and comes last.
         for name in reversed(names):
             if os.path.lexists(folder / name):
-                os.replace(folder / name, stage / _ASIDE / name)
+                _patiently(os.replace, folder / name, stage / _ASIDE / name)
         (stage / _PLACING).touch()
         for name in names:
             if os.path.lexists(parts / name):
-                os.replace(parts / name, folder / name)
+                _patiently(os.replace, parts / name, folder / name)
     except BaseException:
         _put_back(stage, folder, names)
         raise
@@ -122,6 +129,18 @@ def clear_remains(folder: Path, names: Sequence[str]) -> None:
         logger.info("removed what an interrupted run had left")
 
 
+def _patiently(move: Callable[[Path, Path], None], source: Path, target: Path) -> None:
+    """Moves a file or folder, where need be once nobody holds it open any more."""
+    given_up = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return move(source, target)
+        except PermissionError:
+            if time.monotonic() >= given_up:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+
+
 def _discard(stage: Path) -> None:
     """Removes a staging folder, last the file that tells what it is."""
     for path in stage.iterdir():
@@ -139,7 +158,7 @@ def _put_back(stage: Path, folder: Path, names: Sequence[str]) -> None:
         (stage / _PLACING).unlink()
     for name in names:
         if os.path.lexists(stage / _ASIDE / name):
-            os.replace(stage / _ASIDE / name, folder / name)
+            _patiently(os.replace, stage / _ASIDE / name, folder / name)
 
 
 def _remove(path: Path) -> None:

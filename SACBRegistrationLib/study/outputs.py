@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.presets import Preset
 from SACBRegistrationLib.registration.saving import without_nan
+from SACBRegistrationLib.registration.staging import staging_folder
 from SACBRegistrationLib.study.published import choose_table
 from SACBRegistrationLib.study.records import RECORDS_FOLDER, PairRecord, file_name
 from SACBRegistrationLib.study.settings import StudySettings
@@ -92,8 +92,7 @@ def write_outputs(
         "each_pair": [_whole(record) for record in records],
     }
     try:
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".sacb-") as temporary:
-            new = Path(temporary)
+        with staging_folder(folder) as new:
             write_pairs(new / "pairs.csv", records)
             write_structures(new / "structures.csv", records, names)
             text = json.dumps(without_nan(summary), indent=1, allow_nan=False)

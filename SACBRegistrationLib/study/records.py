@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from SACBRegistrationLib.file_names import is_device
+
 RECORDS_FOLDER = "pairs"
 MEASURES = ("dice", "hd95", "assd")
 STATES = ("before", "aligned", "after")
@@ -49,6 +51,8 @@ class PairRecord:
 def file_name(name: str) -> str:
     """Returns the name of a pair's files without an ending, good for every disk, another for every name."""
     safe = re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._")[:80]
+    if is_device(safe):
+        safe = f"pair_{safe}"
     return safe if safe == name else f"{safe or 'pair'}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 

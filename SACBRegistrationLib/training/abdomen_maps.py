@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.imaging.grid import Grid
+from SACBRegistrationLib.imaging.itk_path import itk_path
 from SACBRegistrationLib.training.abdomen_chest import with_chest
 from SACBRegistrationLib.training.abdomen_classes import NUMBER, compact
 
@@ -122,7 +123,7 @@ def _read(path: Path, scan_path: Path, axes: str) -> AbdomenMap:
 
 def _image(path: Path) -> sitk.Image:
     try:
-        image = sitk.ReadImage(str(path))
+        image = sitk.ReadImage(itk_path(path))
     except RuntimeError as error:
         raise UserError(f"The file {path} cannot be read; check it.") from error
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:

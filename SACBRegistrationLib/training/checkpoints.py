@@ -35,7 +35,7 @@ class TrainingFiles:
         data: TrainingData,
         network: SACBNet,
         optimizer: torch.optim.Optimizer,
-        scaler: torch.amp.GradScaler | None = None,
+        scaler: "torch.amp.GradScaler | None" = None,
     ) -> None:
         self._settings, self._data = settings, data
         self._network, self._optimizer, self._scaler = network, optimizer, scaler

@@ -9,6 +9,7 @@ import SimpleITK as sitk
 
 from SACBRegistrationLib.errors import UserError
 from SACBRegistrationLib.imaging.grid import Grid
+from SACBRegistrationLib.imaging.itk_path import itk_path
 from SACBRegistrationLib.training.common_pose import common_poses
 from SACBRegistrationLib.training.label_classes import BACKGROUND, CSF, compact
 
@@ -59,7 +60,7 @@ def read_label_maps(paths: Sequence[Path], axes: str) -> list[LabelMap]:
 
 def _read(path: Path, axes: str) -> tuple[np.ndarray, tuple[float, float, float]]:
     try:
-        image = sitk.ReadImage(str(path))
+        image = sitk.ReadImage(itk_path(path))
     except RuntimeError as error:
         raise UserError(f"The label map {path} cannot be read; check the file.") from error
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:

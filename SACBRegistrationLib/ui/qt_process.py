@@ -1,5 +1,6 @@
 """The worker as a process of Qt's, which Slicer's window can watch over without threads."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -49,10 +50,13 @@ class QtProcess:
         return not self._process.waitForFinished(0)
 
     def exit_code(self) -> int | None:
-        """Returns its exit code, None before its end, less than 0 when it was killed or crashed."""
+        """Returns how it ended, None before; see WorkerProcess."""
         if self._process is None or self.is_running():
             return None
         code = self._process.exitCode()
+        if sys.platform == "win32":
+            # There are no signals: a crash leaves a number of 32 bits, which Qt takes for a signed one.
+            return code & 0xFFFFFFFF
         if self._process.exitStatus() == qt.QProcess.CrashExit:
             return -abs(code) or -1
         return code

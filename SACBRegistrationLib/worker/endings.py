@@ -3,6 +3,9 @@
 import signal
 
 _ABNORMAL_ON_WINDOWS = 0xC0000000
+# PythonSlicer is a launcher that runs Slicer's real Python: when that crashes, it says so and returns 1.
+_FAILED = 1
+_LAUNCHER_SAYS = "exit abnormally"
 _FROM_OUTSIDE = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 
 UNUSABLE = (
@@ -24,12 +27,18 @@ def not_started(program: str, reason: str = "") -> str:
     )
 
 
-def ending(exit_code: int | None) -> str:
+def ending(exit_code: int | None, log: str = "") -> str:
     """Returns the sentence for a process that ended without a result.
 
     Args:
         exit_code: As WorkerProcess.exit_code gives it.
+        log: What the process wrote to standard error.
     """
+    if exit_code == _FAILED and _LAUNCHER_SAYS in log:
+        return (
+            "The registration's process crashed or was killed from outside, most often because the "
+            "computer's memory was full; close other programs or use smaller volumes, and run it again."
+        )
     if exit_code == 0:
         return (
             "The registration's process ended without a result; run it again, and look into the log if it "

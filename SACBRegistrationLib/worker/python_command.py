@@ -27,7 +27,8 @@ def python_command() -> list[str]:
     if "python" in Path(own).name.lower():
         return [own]
     folders = [Path(own).parent] if own else []
-    folders += [Path(sys.prefix), Path(sys.prefix).parent / "bin"]
+    # Everywhere Slicer's Python is lib/Python beside bin; on macOS the application lies in another folder.
+    folders += [Path(sys.prefix), Path(sys.prefix).parent.parent / "bin"]
     search = os.pathsep.join([os.environ.get("PATH", ""), *(str(folder) for folder in folders)])
     found = shutil.which(_SLICER_PYTHON, path=search)
     if found is None:

@@ -159,7 +159,7 @@ class WorkerRun:
                 if not running and self._state not in ENDED and not self._is_behind():
                     self._take_in(self._messages.rest(), now)
                     if self._state not in ENDED:
-                        self._fail(ending(self._process.exit_code()))
+                        self._fail(ending(self._process.exit_code(), self._log.text))
         return RunStatus(
             state=self._state,
             fraction=self._fraction,
@@ -186,8 +186,9 @@ class WorkerRun:
         """Lets go of the process and the folder of a run that is done, without waiting.
 
         Yields while the process ends, which may take some tenths of a second as its memory is freed, and then
-        after every file that is removed; what is left after some seconds is left to `close`. No thread does
-        it: Python's garbage collection may run in any thread, and windows and nodes must not be freed there.
+        after every file that is removed, until all are: what a launcher has started may end after it, and on
+        Windows holds files open. What is left after some seconds is left to `close`. No thread does it:
+        Python's garbage collection may run in any thread, and windows and nodes must not be freed there.
         """
         self._process.close_input()
         self._process.kill()
@@ -195,6 +196,9 @@ class WorkerRun:
         while self._process.is_running() and time.monotonic() < given_up:
             yield
         yield from remove_steps(self.folder)
+        while os.path.lexists(self.folder) and time.monotonic() < given_up:
+            yield
+            yield from remove_steps(self.folder)
 
     def close(self) -> None:
         """Kills the process, if need be, and removes the folder; a run that had not ended is cancelled."""

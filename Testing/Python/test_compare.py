@@ -13,7 +13,7 @@ from oblique import blobs, oblique_grid, points_of
 from SACBRegistrationLib.cli.main import main
 from SACBRegistrationLib.comparison import table
 from SACBRegistrationLib.comparison.methods import METHODS, chosen_methods
-from SACBRegistrationLib.comparison.pairs import read_pairs
+from SACBRegistrationLib.comparison.pairs import Pair, read_pairs
 from SACBRegistrationLib.comparison.preparing import PeerInputs, peer_grid, peer_inputs, write_peer_images
 from SACBRegistrationLib.comparison.scoring import mean_hd95
 from SACBRegistrationLib.errors import UserError
@@ -183,6 +183,10 @@ def test_nothing_to_run_is_one_sentence(bench, capsys):
             "name,fixed,moving,fixed_labels,moving_labels\nx,a.nii,a.nii,a.nii,a.nii\nx,a.nii,a.nii,a.nii,a.nii\n",
             'two pairs called "x"',
         ),
+        (
+            "name,fixed,moving,fixed_labels,moving_labels\nx,a.nii,a.nii,a.nii,a.nii\nX,a.nii,a.nii,a.nii,a.nii\n",
+            'two pairs called "X"',
+        ),
         (b"\xff\xfe\x00", "cannot be read as a CSV file"),
     ],
 )
@@ -193,6 +197,12 @@ def test_a_list_of_pairs_that_cannot_be_used(tmp_path, text, sentence):
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(UserError, match=sentence):
         read_pairs(path)
+
+
+def test_folders_of_pairs_suit_every_disk(tmp_path):
+    names = ("con", "NUL.1", "a b", "..", "console")
+    slugs = [Pair(name, tmp_path, tmp_path, tmp_path, tmp_path).slug for name in names]
+    assert slugs == ["pair_con", "pair_NUL.1", "a_b", "pair", "console"]
 
 
 def measurement(dice: float, seconds: float, **more) -> dict:

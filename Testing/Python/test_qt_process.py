@@ -10,6 +10,7 @@ from panel_host import process_until
 
 from SACBRegistrationLib.ui.qt_process import QtProcess
 from SACBRegistrationLib.ui.qt_scheduler import QtScheduler
+from SACBRegistrationLib.worker.endings import ending
 
 ENDING = "import sys\nprint('out')\nprint('err', file=sys.stderr)\nsys.exit(3)"
 WAITING = "import sys\nprint('ready', flush=True)\nsys.stdin.read()\nprint('input closed')"
@@ -91,6 +92,31 @@ def test_end_is_seen_without_events(process, files):
     while process.is_running() and time.monotonic() < until:
         time.sleep(0.005)
     assert not process.is_running() and process.exit_code() == -signal.SIGKILL
+
+
+def test_crash_on_windows(process, files, monkeypatch):
+    """Qt gives the 32 bits that a crash leaves there as a signed number."""
+    start(process, files, WAITING)
+    wait_for(files, "ready")
+    process.kill()
+    end(process)
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(process, "_process", Crashed(process._process))
+    assert process.exit_code() == 0xC0000005
+    assert "crashed (0xC0000005)" in ending(process.exit_code())
+
+
+class Crashed:
+    """A QProcess that has ended, of which Windows says that it read where it may not."""
+
+    def __init__(self, process) -> None:
+        self.process = process
+
+    def __getattr__(self, name: str):
+        return getattr(self.process, name)
+
+    def exitCode(self) -> int:  # noqa: N802
+        return 0xC0000005 - 2**32
 
 
 def test_command_that_does_not_exist(process, files):

@@ -208,7 +208,10 @@ def test_a_spoiled_record_counts_as_not_there(records, tmp_path, spoil, caplog):
 
 def test_file_names_suit_every_disk_and_differ():
     names = ["a", "1000 from 1001", "a/b", "a_b", "../x", "é", "ü", "x" * 300, "..", "a:b"]
+    names += ["con", "Aux.1", "com7", "LPT1.scan", "console"]
     found = [file_name(name) for name in names]
     assert len({name.casefold() for name in found}) == len(names)
     assert all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,90}", name) for name in found)
-    assert found[0] == "a"
+    assert found[0] == "a" and found[-1] == "console"
+    # Windows keeps these for itself: a file con.json would be the terminal.
+    assert not any(re.match(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", name, re.IGNORECASE) for name in found)

@@ -33,6 +33,8 @@ pytestmark = [
 
 GRID = oblique_grid((7, 5, 4))
 FIELD = ArrayFile("u.raw", "float32", (4, 5, 7, 3), GRID)
+# What Slicer's launcher says of the Python that it runs; CTK's ctkAppLauncher.cpp.
+LAUNCHER = "error: [/opt/Slicer/bin/python-real] exit abnormally - Report the problem.\n"
 PREAMBLE = """
 import json, os, signal, sys, time
 folder = sys.argv[1]
@@ -126,6 +128,8 @@ def test_letting_go_of_a_run_never_waits(script):
         ("os.kill(os.getpid(), signal.SIGSEGV)", r"crashed \(SIGSEGV\)"),
         ("os.kill(os.getpid(), signal.SIGKILL)", r"killed from outside \(SIGKILL\).*memory"),
         ("os.kill(os.getpid(), signal.SIGTERM)", r"ended from outside \(SIGTERM\)"),
+        (f"sys.stderr.write({LAUNCHER!r}); sys.exit(1)", r"crashed or was killed from outside.*memory"),
+        ("sys.exit(1)", "code 1"),
         ("sys.stdout.buffer.write(os.urandom(100_000))", "ended without a result"),
         ("while True: print('nonsense')", "far too many messages"),
         ("while True: sys.stdout.write('[' * 10_000)", "far too many messages"),

@@ -1,14 +1,19 @@
 """How a worker is started: which Python, in which environment, and what is said when there is none."""
 
+import re
+import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from worker_fixtures import temporary  # noqa: F401
 
 from SACBRegistrationLib.errors import UserError
+from SACBRegistrationLib.worker import parent_watch
 from SACBRegistrationLib.worker import python_command as python_module
+from SACBRegistrationLib.worker.endings import ending
 from SACBRegistrationLib.worker.process import PopenProcess
 from SACBRegistrationLib.worker.python_command import python_command, worker_environment
 from SACBRegistrationLib.worker.run import WorkerRun
@@ -53,9 +58,13 @@ def test_the_python_that_runs_it(monkeypatch, tmp_path):
         monkeypatch.setattr(sys, "executable", own)
         monkeypatch.setenv("PATH", "" if own else str(slicer.parent))
         assert python_command() == [str(slicer)]
-    monkeypatch.setattr(sys, "executable", "")
+    # Slicer for macOS: the application lies in a folder of its own, and PATH need not lead to bin.
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(python_module.sys, "prefix", str(tmp_path / "lib" / "Python"))
+    for own in ("", str(tmp_path / "MacOS" / "Slicer")):
+        monkeypatch.setattr(sys, "executable", own)
+        assert python_command() == [str(slicer)]
+    monkeypatch.setattr(python_module.sys, "prefix", str(tmp_path / "elsewhere" / "lib" / "Python"))
     with pytest.raises(UserError, match=r"PythonSlicer.*reinstall"):
         python_command()
 
@@ -74,3 +83,53 @@ def test_a_process_that_was_not_started():
     process.terminate()
     process.kill()
     assert not process.is_running() and process.exit_code() is None
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (0xC0000005, r"crashed \(0xC0000005\)"),
+        (0xC0000409, "0xC0000409"),
+        (1, "code 1"),
+        (0, "without a result"),
+    ],
+)
+def test_how_a_process_ended_on_windows(code, sentence):
+    assert re.search(sentence, ending(code))
+
+
+class WindowsApi(ModuleType):
+    """The two functions of Windows that watch over a process, by what they are documented to do."""
+
+    SYNCHRONIZE, WAIT_OBJECT_0 = 0x100000, 0
+
+    def __init__(self, processes: dict[int, subprocess.Popen]) -> None:
+        super().__init__("_winapi")
+        self.processes = processes
+
+    def OpenProcess(self, access: int, inherit: bool, number: int) -> subprocess.Popen:  # noqa: N802
+        assert (access, inherit) == (self.SYNCHRONIZE, False)
+        if number not in self.processes:
+            error = OSError(22, "The parameter is incorrect")
+            error.winerror = 87
+            raise error
+        return self.processes[number]
+
+    def WaitForSingleObject(self, handle: subprocess.Popen, milliseconds: int) -> int:  # noqa: N802
+        assert milliseconds == 0
+        return 0x102 if handle.poll() is None else self.WAIT_OBJECT_0
+
+
+def test_a_parent_is_watched_on_windows(monkeypatch):
+    """A launcher there holds the input open after its own parent has died, and numbers are used again."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as parent:
+        api = WindowsApi({parent.pid: parent})
+        monkeypatch.setitem(sys.modules, "_winapi", api)
+        is_alive = parent_watch._liveness_on_windows(parent.pid)
+        assert is_alive()
+        parent.kill()
+        parent.wait()
+        assert not is_alive()
+        api.processes = {parent.pid: None}
+        assert not is_alive()
+    assert not parent_watch._liveness_on_windows(parent.pid + 1)()
