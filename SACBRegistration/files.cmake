@@ -38,6 +38,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/comparison/program.py
   SACBRegistrationLib/comparison/run.py
   SACBRegistrationLib/comparison/scoring.py
+  SACBRegistrationLib/comparison/spread.py
   SACBRegistrationLib/comparison/store.py
   SACBRegistrationLib/comparison/table.py
   SACBRegistrationLib/errors.py

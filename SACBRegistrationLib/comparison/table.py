@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from SACBRegistrationLib import text_table
+from SACBRegistrationLib.comparison.spread import dice_by_pair
 
 HEADER = (
     "pair", "method", "pairs", "Dice", "own labels", "- greedy", "- SyN", "HD95 mm", "folding %", "seconds",
@@ -93,17 +94,23 @@ def notes(outcome: dict) -> list[str]:
 
 
 def plain_text(outcome: dict) -> str:
-    """Returns the table and its notes for a terminal."""
-    lines = _without_empty_columns([HEADER, *rows(outcome)])
-    return "\n".join([*text_table.aligned(lines, _TEXT_COLUMNS), "", *notes(outcome)])
+    """Returns the table, how Dice spreads over several pairs, and the notes, for a terminal."""
+    tables = [text_table.aligned(lines, columns) for lines, columns in _tables(outcome)]
+    return "\n".join([line for found in tables for line in (*found, "")] + notes(outcome))
 
 
 def markdown(outcome: dict) -> str:
     """Returns the same in Markdown."""
-    lines = _without_empty_columns([HEADER, *rows(outcome)])
+    tables = [text_table.markdown(lines, columns) for lines, columns in _tables(outcome)]
     return "\n".join(
-        [*text_table.markdown(lines, _TEXT_COLUMNS), "", *(f"- {line}" for line in notes(outcome))]
+        [line for found in tables for line in (*found, "")] + [f"- {line}" for line in notes(outcome)]
     )
+
+
+def _tables(outcome: dict) -> list[tuple[list[tuple[str, ...]], int]]:
+    """Returns every table's texts, header first, and the number of its columns that hold words."""
+    tables = [(_without_empty_columns([HEADER, *rows(outcome)]), _TEXT_COLUMNS)]
+    return [*tables, (dice_by_pair(outcome["pairs"]), 1)] if len(outcome["pairs"]) > 1 else tables
 
 
 def _lines(pair: str, found: Mapping[str, dict]) -> list[tuple[str, ...]]:

@@ -11,7 +11,6 @@ from fake_programs import write_fake_programs
 from oblique import blobs, oblique_grid, points_of
 
 from SACBRegistrationLib.cli.main import main
-from SACBRegistrationLib.comparison import table
 from SACBRegistrationLib.comparison.methods import METHODS, chosen_methods
 from SACBRegistrationLib.comparison.pairs import Pair, read_pairs
 from SACBRegistrationLib.comparison.preparing import PeerInputs, peer_grid, peer_inputs, write_peer_images
@@ -203,60 +202,6 @@ def test_folders_of_pairs_suit_every_disk(tmp_path):
     names = ("con", "NUL.1", "a b", "..", "console")
     slugs = [Pair(name, tmp_path, tmp_path, tmp_path, tmp_path).slug for name in names]
     assert slugs == ["pair_con", "pair_NUL.1", "a_b", "pair", "console"]
-
-
-def measurement(dice: float, seconds: float, **more) -> dict:
-    return {
-        "dice": dice,
-        "own_dice": None,
-        "hd95": None,
-        "folding_percent": 0.5,
-        "seconds": seconds,
-        "process_seconds": seconds + 1,
-        "peak_memory_bytes": 2_000_000,
-        **more,
-    }
-
-
-def test_table_compares_with_greedy_and_syn():
-    pairs = {
-        "a": {
-            "affine": measurement(0.4, 5),
-            "refined": measurement(0.7, 10),
-            "syn": measurement(0.6, 40, own_dice=0.61),
-            "greedy": measurement(0.65, 50),
-        },
-        "b": {
-            "affine": measurement(0.5, 5),
-            "refined": measurement(0.45, 20),
-            "syn": measurement(0.5, 20, own_dice=0.51),
-            "greedy": {"failure": "It failed."},
-        },
-    }
-    means = table.means(pairs)
-    assert {name: found["pairs"] for name, found in means.items()} == dict.fromkeys(means, 1)
-    assert means["refined"]["dice"] == 0.7
-    where = {"date": "d", "processor": "p", "cores": 2, "gpu": None, "system": "s", "versions": {}}
-    settings = {
-        "spacing": 2.0, "clip": [-1000.0, 1000.0], "threads": 1, "device": "cpu", "preset": "ixi",
-        "weights": None, "refine": 60, "peers": {"greedy": "1"},
-    }  # fmt: skip
-    outcome = {"circumstances": where, "settings": settings, "absent": {}, "pairs": pairs}
-    text = table.markdown(outcome)
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
-    assert lines[0] == [
-        "pair", "method", "pairs", "Dice", "own labels", "- greedy", "- SyN", "folding %", "seconds",
-        "/ greedy", "/ SyN", "process s", "peak MB",
-    ]  # fmt: skip
-    assert lines[3] == [
-        "a", "refined", "", "0.700", "", "+0.050", "+0.100", "0.5000", "10.0", "0.20", "0.25", "11.0", "2",
-    ]  # fmt: skip
-    assert lines[9][:4] == ["b", "greedy", "", "failed"]
-    assert lines[11][:7] == ["mean", "refined", "1", "0.700", "", "+0.050", "+0.100"]
-    assert "Below the affine alignment by refined: b." in text
-    assert "at 2 mm and clipped to [-1000.0, 1000.0]" in text
-    assert "b, greedy: It failed." in text
-    assert "a  " in table.plain_text(outcome)
 
 
 def test_methods_are_named_loosely_and_ordered():
