@@ -17,7 +17,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-_PYTEST = ("-p", "no:cacheprovider")
+# Hypothesis tests without its plugin, whose import takes longer than most files' tests.
+_PYTEST = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
 
 
 def main(arguments: Sequence[str]) -> int:
