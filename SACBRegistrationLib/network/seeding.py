@@ -1,6 +1,9 @@
 """The starting centroids of K-Means."""
 
+import numpy as np
 import torch
+
+from SACBRegistrationLib.imaging.tensors import to_tensor
 
 
 def spread_sample(vectors: torch.Tensor, most: int | None) -> torch.Tensor:
@@ -23,7 +26,8 @@ def seed_centroids(vectors: torch.Tensor, clusters: int, seed: int) -> torch.Ten
     The draw is a race: vector i arrives at the time e_i / d_i, with e_i exponentially distributed and d_i its
     squared distance, and the first one is taken, so that i wins with probability d_i / sum(d). Unlike a
     search in cumulated distances it hardly feels rounding: the same seed and vectors give the same draw on
-    every device. Nothing waits for the device.
+    every device, and in every version of torch and NumPy, as RandomState never changes. Nothing waits for the
+    device.
 
     Args:
         vectors: [V, C].
@@ -33,12 +37,11 @@ def seed_centroids(vectors: torch.Tensor, clusters: int, seed: int) -> torch.Ten
     Returns:
         [N, C]; repeats a vector where fewer than N are distinct.
     """
-    generator = torch.Generator().manual_seed(seed)
-    count = vectors.shape[0]
-    first = torch.randint(count, (1,), generator=generator)
+    random, count = np.random.RandomState(seed % 2**32), vectors.shape[0]
+    first = torch.tensor([int(random.random_sample() * count)])
     # Speeds 1 / e_i: nothing is divided by the distances, of which some are zero.
-    speeds = torch.empty(clusters - 1, count, dtype=torch.float64).exponential_(generator=generator)
-    speeds = on_device(speeds.clamp_(min=1e-300).reciprocal_(), vectors.device)
+    arrivals = -np.log1p(-random.random_sample((clusters - 1, count)))
+    speeds = on_device(to_tensor(1 / arrivals.clip(min=1e-300)), vectors.device)
     chosen = [vectors.index_select(0, on_device(first, vectors.device))]
     distance = torch.full((count,), float("inf"), dtype=vectors.dtype, device=vectors.device)
     for speed in speeds:

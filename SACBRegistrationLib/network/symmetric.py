@@ -8,7 +8,8 @@ import torch
 from SACBRegistrationLib.network.flow import warp
 from SACBRegistrationLib.network.sacb_net import SACBNetResult
 
-_INVERSE_STEPS = 12
+_INVERSE_STEPS = 8
+_SQUARINGS = 4
 
 Network = Callable[[torch.Tensor, torch.Tensor], SACBNetResult]
 
@@ -56,16 +57,25 @@ def symmetric_passes(
     return replace(first, displacement=displacement)
 
 
-def inverse_flow(flow: torch.Tensor, steps: int = _INVERSE_STEPS) -> torch.Tensor:
-    """Returns v with v(x) = -u(x + v(x)), by fixed-point steps; exact where u is a contraction.
+def inverse_flow(flow: torch.Tensor) -> torch.Tensor:
+    """Returns the flow of the inverse map, which does not fold where the flow itself does.
+
+    By way of the stationary velocity v whose flow over unit time is about u: halfway a point moves with u(x)
+    at x + u(x) / 2, so that v = u o (id + u / 2)^-1, and the inverse is exp(-v), by scaling and squaring.
+    Fixed-point steps for v(x) = -u(x + v(x)) are more exact where u is a contraction, but where it is none,
+    which an abdomen's flow is not, they tear the inverse apart. Halved, u is one far longer.
 
     Args:
         flow: u, [B, 3, D, H, W] in voxels, channels (d, h, w).
-        steps: Number of steps. It is fixed, as a test for convergence would make a GPU wait.
     """
-    inverse = flow.neg()
-    for _ in range(steps):
-        inverse = sample_flow(flow, inverse).neg_()
+    half = flow * 0.5
+    origin = half.neg()
+    # A number of steps, as a test for convergence would make a GPU wait.
+    for _ in range(_INVERSE_STEPS):
+        origin = sample_flow(half, origin).neg_()
+    inverse = sample_flow(flow, origin).mul_(-(0.5**_SQUARINGS))
+    for _ in range(_SQUARINGS):
+        inverse = sample_flow(inverse, inverse).add_(inverse)
     return inverse
 
 
