@@ -1,5 +1,7 @@
 """K-Means as a GPU runs it: the same result, and nothing waits for the device."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -30,7 +32,8 @@ def test_both_courses_agree(count, channel_major, monkeypatch):
     for seed in range(3):
         start = seed_centroids(vectors, 7, seed)
         expected, steps = lloyd.lloyd(vectors, start, 1e-10, 300)
-        found, own_steps = lloyd_on_device.lloyd(vectors, start, 1e-10, 300)
+        # It takes all the steps it may, with the centroids frozen at the end.
+        found, own_steps = lloyd_on_device.lloyd(vectors, start, 1e-10, steps + 3)
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
         assert abs(int(own_steps) - steps) <= 2
         labels = lloyd_on_device.nearest_centroid(vectors, found)
@@ -55,7 +58,9 @@ def test_an_empty_cluster_has_a_zero_centroid():
     assert torch.equal(found, torch.tensor([[1.0, 0.5], [0.0, 0.0], [5.0, 5.0]]))
 
 
-@pytest.mark.parametrize("settings", [KMeansSettings(), KMeansSettings(sample=500), EXACT_KMEANS])
+@pytest.mark.parametrize(
+    "settings", [KMeansSettings(), KMeansSettings(sample=500), replace(EXACT_KMEANS, max_steps=40)]
+)
 def test_nothing_depends_on_a_value(settings):
     # A tensor without data raises wherever the host would have to know a value.
     found = kmeans(torch.empty(50_000, 16, device="meta"), 7, settings)
