@@ -11,7 +11,7 @@ from SACBRegistrationLib.cli.main import main
 
 def test_the_demo_comes_close_to_the_truth(tmp_path, capfd):
     folder = tmp_path / "a folder with späces" / "demo"
-    assert main(["demo", "-o", str(folder), "--refine", "40", "--inverse"]) == 0
+    assert main(["demo", "-o", str(folder), "--refine", "12", "--inverse"]) == 0
     printed = capfd.readouterr().out
     before, aligned, registered = (
         float(value) for value in re.search(

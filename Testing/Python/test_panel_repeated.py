@@ -5,7 +5,7 @@ import os
 import pytest
 from panel_host import process_until, slicer
 from real_panel import node_ids, real_panel
-from warm_python import WarmProcess, warm_python
+from warm_python import WORKER, WarmProcess, warm_python
 
 from SACBRegistrationLib.ui import panel as panel_code
 from SACBRegistrationLib.ui.qt_process import QtProcess
@@ -14,7 +14,6 @@ from SACBRegistrationLib.ui.self_test import small_phantom_pair
 
 RUNS = 20
 NEW_PYTHON_EVERY = 5
-WORKER = "import sys; from SACBRegistrationLib.worker.main import main; sys.exit(main(sys.argv[1:]))"
 
 
 @pytest.fixture
@@ -23,11 +22,11 @@ def started():
 
 
 @pytest.fixture
-def no_network(monkeypatch):
-    """Leaves the network out: it is the processes, files and nodes that count here."""
+def little_work(monkeypatch):
+    """Neither a network nor a fine field: it is the processes, files and nodes that count here."""
 
     def without(parameters):
-        return register_arguments(parameters) | {"weights": "none"}
+        return register_arguments(parameters) | {"weights": "none", "fieldSpacing": 4.0}
 
     monkeypatch.setattr(panel_code, "register_arguments", without)
 
@@ -46,7 +45,7 @@ def make_process(started):
         yield make
 
 
-def test_twenty_runs_leave_nothing_behind(no_network, make_process, started, tmp_path, monkeypatch):
+def test_twenty_runs_leave_nothing_behind(little_work, make_process, started, tmp_path, monkeypatch):
     folder = tmp_path / "tmp"
     with real_panel(small_phantom_pair(), folder, monkeypatch, started, make_process) as panel:
         nodes, observers = [], []

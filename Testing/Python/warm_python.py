@@ -15,6 +15,9 @@ from pathlib import Path
 
 from shared_data import REPOSITORY
 
+WORKER = "import sys; from SACBRegistrationLib.worker.main import main; sys.exit(main(sys.argv[1:]))"
+"""Code of a fork that does a worker's work."""
+
 _SERVER = """
 import json, os, socket, sys, tempfile
 sys.path.insert(0, {root!r})
