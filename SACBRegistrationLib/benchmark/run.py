@@ -15,6 +15,7 @@ from SACBRegistrationLib.benchmark.circumstances import circumstances
 from SACBRegistrationLib.benchmark.pair import BenchmarkPair, write_pair, write_weights
 from SACBRegistrationLib.benchmark.program import PUBLISHED
 from SACBRegistrationLib.errors import UserError
+from SACBRegistrationLib.imaging.itk_path import itk_folder
 from SACBRegistrationLib.presets import Preset, load_preset
 from SACBRegistrationLib.registration.devices import choose_device
 from SACBRegistrationLib.torch_environment import TORCH_ENVIRONMENT
@@ -61,7 +62,7 @@ def run_benchmark(settings: BenchmarkSettings, report: Callable[[str], None]) ->
     preset = load_preset(settings.preset)
     where = circumstances(settings.threads)
     with tempfile.TemporaryDirectory(prefix="sacb-benchmark-") as temporary:
-        folder = Path(temporary)
+        folder = itk_folder(temporary)
         report("the pair")
         pair = write_pair(settings.pair, preset, settings.size, folder)
         weights = write_weights(preset, folder)

@@ -18,6 +18,7 @@ from SACBRegistrationLib.comparison.process import installed_peers, run_in_proce
 from SACBRegistrationLib.comparison.scoring import score
 from SACBRegistrationLib.comparison.store import Store
 from SACBRegistrationLib.errors import UserError
+from SACBRegistrationLib.imaging.itk_path import itk_folder
 from SACBRegistrationLib.presets import Preset
 
 _PEERS = "SACBRegistrationLib.comparison.peers"
@@ -110,7 +111,7 @@ def run_comparison(
                 inputs = _inputs(pair, method, settings, found)
                 measured = _kept(store.get(pair.slug, method.name, inputs), method, settings)
                 if measured is None:
-                    measured = {"inputs": inputs, **_measured(pair, method, settings, Path(temporary))}
+                    measured = {"inputs": inputs, **_measured(pair, method, settings, itk_folder(temporary))}
                     store.put(pair.slug, method.name, measured)
                 rows[pair.name][method.name] = measured
                 report(number, total, pair, method, measured)
@@ -177,11 +178,11 @@ def _measured(pair: Pair, method: Method, settings: ComparisonSettings, shared: 
     before = {"date": datetime.datetime.now().isoformat(timespec="seconds"), "load_before": load}
     with tempfile.TemporaryDirectory(prefix="sacb-compare-") as temporary:
         try:
-            job = _job(pair, method, settings, shared, Path(temporary))
+            job = _job(pair, method, settings, shared, itk_folder(temporary))
             python = settings.python if method.peer else sys.executable
             measured = run_in_process(job, python, settings.threads)
             if "failure" not in measured:
-                measured |= score(pair, Path(temporary), settings.distances)
+                measured |= score(pair, itk_folder(temporary), settings.distances)
         except UserError as error:
             measured = {"failure": str(error)}
     return {**before, **measured}

@@ -36,6 +36,18 @@ def itk_path(path: str | Path) -> str:
     return found
 
 
+def itk_folder(folder: str | Path) -> Path:
+    """Returns a folder's path below which ITK opens every file with a plain name.
+
+    Args:
+        folder: A folder that exists, such as a temporary one.
+
+    Raises:
+        UserError: As `itk_path`.
+    """
+    return Path(itk_path(Path(folder) / "file")).parent
+
+
 def _takes_ascii_alone() -> bool:
     return sys.platform == "win32" and ctypes.windll.kernel32.GetACP() != _UTF8
 

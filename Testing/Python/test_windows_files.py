@@ -1,6 +1,7 @@
 """What Windows does otherwise with files: letters that ITK cannot open, and folders that stay private."""
 
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import SimpleITK as sitk
 import torch
 from oblique import blobs, oblique_grid
 from small_pairs import blob_pair, same_geometry, snapshot
+from test_compare import bench, compare, only_first_pair, outcome_of  # noqa: F401
 from test_reading import write_dicom
 from test_worker_run import script  # noqa: F401
 from worker_fixtures import temporary, wait  # noqa: F401
@@ -69,6 +71,13 @@ def folder(tmp_path):
     folder = tmp_path / "Müller 脳"
     folder.mkdir()
     return folder
+
+
+def test_other_programs_below_a_temporary_folder_with_any_letters(windows, folder, bench):  # noqa: F811
+    only_first_pair(bench)
+    windows.setattr(tempfile, "tempdir", str(folder))
+    assert compare(bench, "--methods", "syn") == 0
+    assert outcome_of(bench)["pairs"]["one"]["syn"]["labels"] == 3
 
 
 @pytest.mark.parametrize("suffix", ["nii.gz", "nrrd", "mhd"])
