@@ -20,55 +20,53 @@ def pair():
     return TrainingPair(moving, fixed, None, None, 2.0)
 
 
-def step(pair, precision, tmp_path, **changes):
-    """Returns the terms, the gradients and the flows of a first step."""
+def start(precision):
+    """Returns a small network with its optimiser, ready to be trained, and the list of its results."""
     torch.manual_seed(0)
     network = SACBNet(clusters=3)
     fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
     fabric.launch()
-    flows = []
-    network.register_forward_hook(lambda module, inputs, result: flows.append(result))
+    results = []
+    network.register_forward_hook(lambda module, inputs, result: results.append(result))
     model = DisplacementNetwork(network)
-    model, optimizer = fabric.setup(model, torch.optim.Adam(model.parameters()))
-    terms = take_step(
-        fabric, model, optimizer, pair, TrainingSettings(tmp_path, **changes), rate=1e-3, number=0
-    )
-    return terms, {name: p.grad for name, p in network.named_parameters()}, flows[0]
+    return fabric, *fabric.setup(model, torch.optim.Adam(model.parameters())), results
 
 
-def test_mixed_precision_is_near_to_float32_and_keeps_flows_exact(pair, tmp_path):
-    exact, exact_gradients, _ = step(pair, "32-true", tmp_path)
-    mixed, gradients, result = step(pair, "bf16-mixed", tmp_path)
-    assert mixed != exact
-    assert mixed.values() == pytest.approx(exact.values(), abs=0.02, rel=0.05)
-    flows = [*result.subflows.values(), *result.incoming.values(), result.displacement]
+def learn(pair, precision, steps, tmp_path):
+    """Returns the terms of some steps on a pair, and the results of the network."""
+    fabric, model, optimizer, results = start(precision)
+    settings = TrainingSettings(tmp_path)
+    terms = [take_step(fabric, model, optimizer, pair, settings, rate=1e-3, number=0) for _ in range(steps)]
+    return terms, results
+
+
+def test_mixed_precision_learns_as_float32_does_and_keeps_flows_exact(pair, tmp_path):
+    # Single gradients of an untrained network turn on a hair; what they come to in some steps does not.
+    exact, _ = learn(pair, "32-true", 8, tmp_path)
+    mixed, results = learn(pair, "bf16-mixed", 8, tmp_path)
+    assert mixed[0] != exact[0]
+    assert mixed[0].values() == pytest.approx(exact[0].values(), abs=0.02, rel=0.05)
+    gained = [terms[0].loss - terms[-1].loss for terms in (exact, mixed)]
+    assert gained[0] > 0.15 and gained[1] > 0.8 * gained[0]
+    flows = [*results[0].subflows.values(), *results[0].incoming.values(), results[0].displacement]
     # Eight bits tell no position in a volume.
     assert all(flow.dtype == torch.float32 for flow in flows)
     assert any((flow != flow.bfloat16().float()).any() for flow in flows)
-    # Level 5 has two voxels here, whose normalisation turns on a hair: most parameters are looked at.
-    angles = [
-        float(torch.nn.functional.cosine_similarity(*(g.flatten() for g in pair), dim=0))
-        for pair in zip(exact_gradients.values(), gradients.values(), strict=True)
-    ]
-    assert sorted(angles)[len(angles) // 2] > 0.9, angles
 
 
 def test_every_parameter_gets_a_gradient(pair, tmp_path):
     # What distributed training relies on: a parameter without one would make it wait for ever.
-    _, gradients, _ = step(pair, "32-true", tmp_path)
-    assert all(gradient is not None for gradient in gradients.values())
+    fabric, model, optimizer, _ = start("32-true")
+    assert take_step(fabric, model, optimizer, pair, TrainingSettings(tmp_path), 1e-3, 0) is not None
+    assert all(parameter.grad is not None for parameter in model.parameters())
 
 
 def test_a_step_that_is_not_finite_is_not_taken(pair, tmp_path):
-    torch.manual_seed(0)
-    network = SACBNet(clusters=3)
+    fabric, model, optimizer, _ = start("32-true")
+    network = model.module.network
     with torch.no_grad():
         network.final.estimate[2].bias.fill_(float("nan"))
     before = [p.clone() for p in network.parameters()]
-    fabric = Fabric(accelerator="cpu", devices=1)
-    fabric.launch()
-    model = DisplacementNetwork(network)
-    model, optimizer = fabric.setup(model, torch.optim.Adam(model.parameters()))
     assert take_step(fabric, model, optimizer, pair, TrainingSettings(tmp_path), 1e-3, 0) is None
     after = list(network.parameters())
     assert all(torch.equal(a, b) for a, b in zip(before[:-1], after[:-1], strict=True))
