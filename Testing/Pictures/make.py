@@ -29,7 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--output", type=Path, default=_TESTING.parent / "docs" / "pictures", metavar="FOLDER"
     )
-    parser.add_argument("--only", nargs="+", metavar="PAIR", help="phantom, brain, abdomen (default: all)")
+    parser.add_argument(
+        "--only", nargs="+", metavar="PAIR", help="panel, phantom, brain, ct, abdomen (default: all)"
+    )
     options = parser.parse_args(arguments)
     for name in ("slicer", "vtk", "PIL"):
         if importlib.util.find_spec(name) is None:
