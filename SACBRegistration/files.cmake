@@ -141,6 +141,7 @@ set(SACB_LIBRARY_FILES
   SACBRegistrationLib/network/spatial_awareness.py
   SACBRegistrationLib/network/symmetric.py
   SACBRegistrationLib/network/triton_kernels.py
+  SACBRegistrationLib/network/triton_lloyd.py
   SACBRegistrationLib/network/triton_support.py
   SACBRegistrationLib/peak_memory.py
   SACBRegistrationLib/pictures/__init__.py

@@ -86,6 +86,8 @@ def _timed(run: Callable[[], torch.Tensor], device: torch.device, repeats: int) 
     for _ in range(repeats):
         if cuda:
             torch.cuda.synchronize(device)
+        # What an earlier pass returned is none of this one's memory.
+        result = None
         begun = time.perf_counter()
         result = run()
         if cuda:

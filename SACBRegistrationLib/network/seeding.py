@@ -37,11 +37,12 @@ def seed_centroids(vectors: torch.Tensor, clusters: int, seed: int) -> torch.Ten
     Returns:
         [N, C]; repeats a vector where fewer than N are distinct.
     """
+    # RandomState knows seeds of 32 bits only.
     random, count = np.random.RandomState(seed % 2**32), vectors.shape[0]
     first = torch.tensor([int(random.random_sample() * count)])
+    uniform = on_device(to_tensor(random.random_sample((clusters - 1, count))), vectors.device)
     # Speeds 1 / e_i: nothing is divided by the distances, of which some are zero.
-    arrivals = -np.log1p(-random.random_sample((clusters - 1, count)))
-    speeds = on_device(to_tensor(1 / arrivals.clip(min=1e-300)), vectors.device)
+    speeds = torch.log1p(-uniform).neg().clamp(min=1e-300).reciprocal()
     chosen = [vectors.index_select(0, on_device(first, vectors.device))]
     distance = torch.full((count,), float("inf"), dtype=vectors.dtype, device=vectors.device)
     for speed in speeds:

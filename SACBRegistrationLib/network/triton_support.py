@@ -6,6 +6,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 
 import torch
+from torch.utils._pytree import tree_map
 
 logger = logging.getLogger(__name__)
 
@@ -67,10 +68,12 @@ def _failure(device: torch.device) -> str | None:
 
 def largest_difference(device: torch.device) -> float:
     """Returns how far the kernels are from torch's own operations on a few random voxels."""
+    from SACBRegistrationLib.network import lloyd_on_device
     from SACBRegistrationLib.network.adaptive_convolution import adaptive_convolution
     from SACBRegistrationLib.network.matching import match
     from SACBRegistrationLib.network.precision import Precision, using_precision
     from SACBRegistrationLib.network.triton_kernels import adaptive_convolution_triton, match_triton
+    from SACBRegistrationLib.network.triton_lloyd import lloyd_triton
 
     generator = torch.Generator().manual_seed(0)
 
@@ -83,10 +86,16 @@ def largest_difference(device: torch.device) -> float:
     with torch.inference_mode(), using_precision(Precision.FLOAT32, device):
         convolved = adaptive_convolution_triton(*arguments) - _plain(adaptive_convolution, *arguments)
         matched = match_triton(features, fixed) - _plain(match, features, fixed)
-        return max(float(convolved.abs().max()), float(matched.abs().max()))
+        # Far apart, so that rounding puts none into another cluster.
+        groups = 10 * draw(5, 16)
+        clustering = (groups.repeat(300, 1) + draw(1500, 16), groups + draw(5, 16), 0.0, 3)
+        moved = lloyd_triton(*clustering, lambda step, flag: False)[0]
+        moved = moved - _plain(lloyd_on_device.lloyd, *clustering)[0]
+        return max(float(away.abs().max()) for away in (convolved, matched, moved))
 
 
 def _plain(function, *arguments):
     # Where gradients are on, the plain functions do not take the kernels themselves.
     with torch.inference_mode(False), torch.enable_grad():
-        return function(*(a.clone() for a in arguments)).detach()
+        found = function(*(a.clone() if isinstance(a, torch.Tensor) else a for a in arguments))
+        return tree_map(torch.Tensor.detach, found)

@@ -26,6 +26,7 @@ sys.path.insert(0, str(_ROOT))
 
 TESTS = (
     "triton_kernels",
+    "triton_lloyd",
     "precision",
     "clustering_device",
     "slabs",
@@ -129,8 +130,15 @@ def measure_all(kind: str, size: tuple[int, int, int], repeats: int, tests: bool
     return outcome
 
 
-def load_pair(folder: Path, size: tuple[int, int, int], device):
-    """Returns the network on the device, moving and fixed there, and the pair's files."""
+def load_pair(folder: Path, size: tuple[int, int, int], device, paths: tuple[Path, Path] | None = None):
+    """Returns the network on the device, moving and fixed there, and the pair's files.
+
+    Args:
+        folder: Written to.
+        size: Of the network's grid.
+        device: Where to.
+        paths: Fixed and moving; None takes the bundled phantom.
+    """
     import numpy as np
     import torch
 
@@ -139,7 +147,7 @@ def load_pair(folder: Path, size: tuple[int, int, int], device):
     from SACBRegistrationLib.presets import load_preset
 
     preset = load_preset("ixi")
-    pair = write_pair(None, preset, size, folder)
+    pair = write_pair(paths, preset, size, folder)
     network = load_checkpoint(write_weights(preset, folder)).to(device)
     network.kmeans = replace(network.kmeans, seed=0)
     with np.load(pair.inputs, allow_pickle=False) as arrays:

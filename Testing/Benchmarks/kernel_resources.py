@@ -35,9 +35,10 @@ class Resources:
     """What a variant of a kernel takes on one kind of card.
 
     Attributes:
-        kernel: "adaptive convolution" or "matching".
+        kernel: "adaptive convolution", "matching", "sums of clusters" or "centroids"; the last two are a step
+            of Lloyd's, for the most clusters that a network may have.
         capability: Ten times the compute capability.
-        channels: Of the features.
+        channels: Of the features, or of the vectors that are clustered.
         precision: How their products are rounded.
         registers: Per thread, at most 255.
         spilled: Bytes per thread that did not fit the registers.
@@ -54,7 +55,7 @@ class Resources:
 
 
 def compile_all(capabilities: tuple[int, ...], channels: tuple[int, ...]) -> Iterator[Resources]:
-    """Compiles both kernels in every precision; yields what they take.
+    """Compiles the kernels, those of the features in every precision; yields what they take.
 
     Args:
         capabilities: Ten times the compute capabilities.
@@ -63,8 +64,13 @@ def compile_all(capabilities: tuple[int, ...], channels: tuple[int, ...]) -> Ite
     Raises:
         ImportError: When Triton is not installed.
     """
+    from SACBRegistrationLib.network.spatial_awareness import context_width
+
     for capability in capabilities:
         for count in channels:
+            for width in (count, context_width(count, "mixed")):
+                for kernel in ("sums of clusters", "centroids"):
+                    yield _compile(kernel, capability, width, "float32")
             for precision in _TYPES:
                 # Cards before Ampere have neither type.
                 if capability >= 80 or precision in ("float32", "float16"):
@@ -79,18 +85,7 @@ def _compile(kernel: str, capability: int, channels: int, precision: str) -> Res
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from SACBRegistrationLib.network import triton_kernels
-
-    if kernel == "matching":
-        function, (constants, warps) = triton_kernels._match, triton_kernels.match_variant(channels)
-        constants = {**constants, "window": 3}
-    else:
-        function, (constants, warps) = (
-            triton_kernels._convolve,
-            triton_kernels.convolution_variant(channels, channels),
-        )
-        constants = {**constants, "tf32": precision == "tf32"}
-    constants = {**constants, "wide": False}
+    function, constants, warps = _variant(kernel, channels, precision)
     signature = {name: _kind(name, constants, _TYPES[precision]) for name in function.arg_names}
     compiled = triton.compile(
         ASTSource(fn=function, signature=signature, constexprs=constants),
@@ -103,10 +98,30 @@ def _compile(kernel: str, capability: int, channels: int, precision: str) -> Res
     )
 
 
+def _variant(kernel: str, channels: int, precision: str) -> tuple[object, dict[str, object], int]:
+    """Returns a kernel's function, the sizes that it is compiled for, and its number of warps."""
+    from SACBRegistrationLib.network import triton_kernels, triton_lloyd
+    from SACBRegistrationLib.network.sacb_net import MOST_CLUSTERS
+
+    if kernel == "matching":
+        constants, warps = triton_kernels.match_variant(channels)
+        return triton_kernels._match, {**constants, "window": 3, "wide": False}, warps
+    if kernel == "adaptive convolution":
+        constants, warps = triton_kernels.convolution_variant(channels, channels)
+        return triton_kernels._convolve, {**constants, "tf32": precision == "tf32", "wide": False}, warps
+    constants, warps = triton_lloyd.lloyd_variant(MOST_CLUSTERS, channels)
+    if kernel == "sums of clusters":
+        return triton_lloyd._sum_members, {**constants, "rounds": triton_lloyd._ROUNDS}, warps
+    shared = {name: constants[name] for name in ("clusters", "channels", "block_c")}
+    return triton_lloyd._move_centroids, {**shared, "block_p": triton_lloyd._PARTS}, warps
+
+
 def _kind(name: str, constants: Mapping[str, object], features: str) -> str:
     if name in constants:
         return "constexpr"
-    kinds = {"gates": "*fp32", "biases": "*fp32", "labels": "*i64"}
+    kinds = {"gates": "*fp32", "biases": "*fp32", "labels": "*i64", "tolerance": "fp32"}
+    kinds |= dict.fromkeys(("vectors", "centroids", "changes", "sums", "counts"), "*fp32")
+    kinds |= dict.fromkeys(("still", "steps"), "*i32")
     if "window" in constants:
         kinds["output"] = "*fp32"
     tensors = ("features", "weight", "output", "moving", "fixed")

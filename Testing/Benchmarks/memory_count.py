@@ -64,7 +64,7 @@ def counted_peak(size: tuple[int, int, int], way: Way, precision: Precision, tri
     if half:
         _make_half(network)
     images = [torch.empty(1, 1, *size, device="meta", dtype=torch.half if half else None) for _ in range(2)]
-    with torch.inference_mode(), _kernels(triton), PeakCounter() as counter:
+    with torch.inference_mode(), kernels(triton), PeakCounter() as counter:
         # Otherwise only what the operations make would be counted.
         moving, fixed = (image + 0 for image in images)
         network(moving, fixed)
@@ -82,7 +82,7 @@ def _make_half(network: SACBNet) -> None:
 
 
 @contextmanager
-def _kernels(on: bool) -> Iterator[None]:
+def kernels(on: bool) -> Iterator[None]:
     """Puts what the kernels return in place of the plain functions while the block runs."""
     former = spatial_awareness.adaptive_convolution, sacb_net.match
     if on:

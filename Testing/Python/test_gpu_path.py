@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from shared_data import REPOSITORY
 from torch.nn import functional as F
 
 from SACBRegistrationLib.network import (
@@ -138,6 +139,17 @@ def test_flows_stay_float32_with_half_features(way):
     for flow in (given.displacement, *given.subflows.values()):
         assert (flow.bfloat16().float() != flow).float().mean() > 0.5
     assert 0 < (given.displacement - exact.displacement).abs().mean() < 0.5
+
+
+def test_a_forward_pass_is_few_launches(monkeypatch):
+    """Each takes the host microseconds, which add up to more than a fast GPU's work."""
+    monkeypatch.syspath_prepend(str(REPOSITORY / "Testing" / "Benchmarks"))
+    from launch_count import launches
+
+    without_steps, one, two = (launches(SIZE, steps, triton=True) for steps in (0, 1, 2))
+    assert 500 < without_steps < 1500
+    # Of each of the eight clusterings in torch's own operations; the kernels take two.
+    assert one - without_steps == two - one <= 8 * 30
 
 
 @needs_cuda
