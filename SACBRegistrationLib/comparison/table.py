@@ -68,9 +68,11 @@ def notes(outcome: dict) -> list[str]:
         )
         if value
     ]
+    elastix = any("elastix" in row for row in outcome["pairs"].values())
+    threads = f"{settings['threads']} threads each" + (" but elastix, which has one" if elastix else "")
     lines = [
         f"{where['date']}, {where['processor']}, {where['cores']} cores, {where['gpu'] or 'no GPU'}, "
-        f"{where['system']}; {settings['threads']} threads each, device {settings['device']}. {versions}.",
+        f"{where['system']}; {threads}, device {settings['device']}. {versions}.",
         f"Preset {settings['preset']}, weights {settings['weights']}, at most {settings['refine']} steps of "
         f"refinement per resolution. Other programs: {peers or 'none'}; they got the images "
         f"{' and '.join(prepared) or 'as they are'}.",
