@@ -1,41 +1,21 @@
 """The Triton kernels against torch's own operations: on a GPU, or else in Triton's interpreter."""
 
-import os
-import subprocess
-import sys
-from importlib.util import find_spec
-from pathlib import Path
-
 import pytest
 import torch
+from triton_tests import CUDA, DEVICE, needs_kernels, passed_in_the_interpreter, runs_the_interpreter
 
 from SACBRegistrationLib.network import triton_support
 from SACBRegistrationLib.network.adaptive_convolution import adaptive_convolution
 from SACBRegistrationLib.network.matching import match
 from SACBRegistrationLib.network.precision import Precision, using_precision
 
-_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-_CUDA = torch.cuda.is_available() and not _INTERPRETED
-_DEVICE = torch.device("cuda" if _CUDA else "cpu")
 # Rounding of the output, relative to values of size 1.
 _TOLERANCE = {torch.float32: 2e-5, torch.float16: 2e-3, torch.bfloat16: 2e-2}
 
-needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
-needs_kernels = pytest.mark.skipif(
-    find_spec("triton") is None or not (_CUDA or _INTERPRETED),
-    reason="needs Triton, and a GPU or its interpreter (TRITON_INTERPRET=1)",
-)
 
-
-@needs_triton
-@pytest.mark.skipif(_CUDA or _INTERPRETED, reason="the kernels run in this process")
+@runs_the_interpreter
 def test_cuda_kernels_in_the_interpreter():
-    # Triton decides when it is imported, which torch may have done in this process.
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(Path(__file__))]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert int(done.stdout.split(" passed")[0].split()[-1]) >= 15
+    assert passed_in_the_interpreter(__file__) >= 15
 
 
 def features(shape, layout, seed, dtype=torch.float32):
@@ -46,7 +26,7 @@ def features(shape, layout, seed, dtype=torch.float32):
         # Of another axis order, and a view of something larger.
         x = torch.cat([x, x], dim=4).permute(0, 4, 1, 3, 2).contiguous().permute(0, 2, 4, 3, 1)
         x = x[..., : shape[4]]
-    return x.to(_DEVICE, dtype)
+    return x.to(DEVICE, dtype)
 
 
 def problem(channels, c_out, clusters, shape, layout, dtype=torch.float32, batch=1):
@@ -58,7 +38,7 @@ def problem(channels, c_out, clusters, shape, layout, dtype=torch.float32, batch
         torch.randn(batch, clusters, c_out, generator=generator),
     )
     x = features((batch, channels, *shape), layout, 3, dtype)
-    return x, *(a.to(_DEVICE) for a in arguments)
+    return x, *(a.to(DEVICE) for a in arguments)
 
 
 def exact(arguments):
@@ -74,7 +54,7 @@ def test_cuda_adaptive_convolution(channels, layout):
     from SACBRegistrationLib.network.triton_kernels import adaptive_convolution_triton
 
     arguments = problem(channels, channels, 7, (3, 5, 7), layout, batch=2)
-    with torch.no_grad(), using_precision(Precision.FLOAT32, _DEVICE):
+    with torch.no_grad(), using_precision(Precision.FLOAT32, DEVICE):
         found = adaptive_convolution_triton(*arguments)
         plain = adaptive_convolution(*arguments)
     torch.testing.assert_close(found, plain, rtol=0, atol=_TOLERANCE[torch.float32])
@@ -91,7 +71,7 @@ def test_cuda_any_number_of_clusters_on_small_grids(clusters, shape):
 
     # Neither is a power of two: some lanes of the kernel must stay out of it.
     arguments = problem(5, 19, clusters, shape, "channels_last")
-    with torch.no_grad(), using_precision(Precision.FLOAT32, _DEVICE):
+    with torch.no_grad(), using_precision(Precision.FLOAT32, DEVICE):
         found = adaptive_convolution_triton(*arguments)
     torch.testing.assert_close(found.double(), exact(arguments), rtol=0, atol=_TOLERANCE[torch.float32])
 
@@ -104,7 +84,7 @@ def test_cuda_half_precision_sums_in_float32(dtype):
     arguments = problem(64, 64, 5, (3, 4, 5), "channels_last", dtype)
     with torch.no_grad():
         # The interpreter multiplies the bits of bfloat16 as if they were whole numbers.
-        if _CUDA or dtype == torch.float16:
+        if CUDA or dtype == torch.float16:
             found = adaptive_convolution_triton(*arguments)
             assert found.dtype == dtype
             torch.testing.assert_close(found.double(), exact(arguments), rtol=0, atol=4 * _TOLERANCE[dtype])
@@ -154,7 +134,7 @@ def test_cuda_offsets_beyond_32_bits_are_computed_with_64():
 
 @needs_kernels
 def test_cuda_the_trial_run_finds_the_kernels_right():
-    assert triton_support.largest_difference(_DEVICE) <= 1e-4
+    assert triton_support.largest_difference(DEVICE) <= 1e-4
 
 
 def test_without_a_gpu_the_kernels_are_not_taken():

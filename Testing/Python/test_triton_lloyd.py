@@ -1,39 +1,19 @@
 """Lloyd's steps as Triton kernels against torch's own operations: on a GPU, or in Triton's interpreter."""
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 import torch
+from triton_tests import CUDA, DEVICE, needs_kernels, passed_in_the_interpreter, runs_the_interpreter
 
 from SACBRegistrationLib.network import EXACT_KMEANS, KMeansSettings, lloyd, lloyd_on_device, triton_support
 from SACBRegistrationLib.network.clustering import kmeans
 from SACBRegistrationLib.network.seeding import seed_centroids
 
-_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-_CUDA = torch.cuda.is_available() and not _INTERPRETED
-_DEVICE = torch.device("cuda" if _CUDA else "cpu")
 
-needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
-needs_kernels = pytest.mark.skipif(
-    find_spec("triton") is None or not (_CUDA or _INTERPRETED),
-    reason="needs Triton, and a GPU or its interpreter (TRITON_INTERPRET=1)",
-)
-
-
-@needs_triton
-@pytest.mark.skipif(_CUDA or _INTERPRETED, reason="the kernels run in this process")
+@runs_the_interpreter
 def test_cuda_kernels_in_the_interpreter():
-    # Triton decides when it is imported, which torch may have done in this process.
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(Path(__file__))]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert int(done.stdout.split(" passed")[0].split()[-1]) >= 10
+    assert passed_in_the_interpreter(__file__) >= 10
 
 
 def groups(count, width, layout="rows"):
@@ -46,7 +26,7 @@ def groups(count, width, layout="rows"):
         vectors = vectors.T.contiguous().T
     elif layout == "strided":
         vectors = torch.stack([vectors, vectors], dim=2)[:, :, 0]
-    return vectors.to(_DEVICE)
+    return vectors.to(DEVICE)
 
 
 def never(step, flag):
@@ -117,8 +97,8 @@ def test_cuda_the_flag_is_raised_and_steps_end_when_told_so():
 def test_cuda_an_empty_cluster_has_a_zero_centroid():
     from SACBRegistrationLib.network.triton_lloyd import lloyd_triton
 
-    vectors = torch.tensor([[1.0, 0.0], [1.0, 1.0], [5.0, 5.0]], device=_DEVICE)
-    start = torch.tensor([[1.0, 0.0], [90.0, 90.0], [5.0, 5.0]], device=_DEVICE)
+    vectors = torch.tensor([[1.0, 0.0], [1.0, 1.0], [5.0, 5.0]], device=DEVICE)
+    start = torch.tensor([[1.0, 0.0], [90.0, 90.0], [5.0, 5.0]], device=DEVICE)
     found, _ = lloyd_triton(vectors, start, 1e-10, 10, never)
     assert torch.equal(found.cpu(), torch.tensor([[1.0, 0.5], [0.0, 0.0], [5.0, 5.0]]))
 
@@ -130,7 +110,7 @@ def test_cuda_an_empty_cluster_has_a_zero_centroid():
 def test_cuda_clusters_are_those_of_a_cpu(settings, monkeypatch):
     vectors = groups(1500, 16, "channels")
     expected = kmeans(vectors.cpu(), 7, settings)
-    if not _CUDA:
+    if not CUDA:
         monkeypatch.setattr("SACBRegistrationLib.network.clustering._place", lambda vectors: lloyd_on_device)
         monkeypatch.setattr(triton_support, "triton_usable", lambda device: True)
     found = kmeans(vectors, 7, settings)
@@ -140,7 +120,7 @@ def test_cuda_clusters_are_those_of_a_cpu(settings, monkeypatch):
 
 
 @needs_kernels
-@pytest.mark.skipif(not _CUDA, reason="needs a CUDA device")
+@pytest.mark.skipif(not CUDA, reason="needs a CUDA device")
 def test_cuda_steps_can_be_recorded_as_a_graph():
     from SACBRegistrationLib.network.triton_lloyd import lloyd_triton
 
