@@ -1,5 +1,7 @@
 """Lloyd's algorithm for a GPU: a fixed course of steps that never waits for the device."""
 
+from functools import reduce
+
 import torch
 
 from SACBRegistrationLib.network import triton_support
@@ -36,10 +38,11 @@ def lloyd(
     centroids = start
     still = torch.zeros((), dtype=torch.bool, device=vectors.device)
     steps = torch.zeros((), dtype=torch.int64, device=vectors.device)
+    numbers = torch.arange(len(start), device=vectors.device)[:, None]
     for step in range(max_steps):
         if watch.ends_before(step, still):
             break
-        updated = _means(vectors, centroids)
+        updated = _means(vectors, centroids, numbers)
         change = (updated - centroids).square().sum()
         centroids = torch.where(still, centroids, updated)
         steps = steps + ~still
@@ -60,26 +63,26 @@ def _rows_at_once(clusters: int) -> int:
 
 def _scores(part: torch.Tensor, centroids: torch.Tensor) -> torch.Tensor:
     # |x - c|^2 = |x|^2 - 2 x.c + |c|^2 and |x|^2 does not change which c is nearest.
-    half = 0.5 * centroids.square().sum(1, keepdim=True)
-    return torch.addmm(half, centroids, part.T, alpha=-1)
+    return torch.addmm(centroids.square().sum(1, keepdim=True), centroids, part.T, beta=0.5, alpha=-1)
 
 
-def _means(vectors: torch.Tensor, centroids: torch.Tensor) -> torch.Tensor:
-    clusters = len(centroids)
-    totals = torch.zeros(centroids.shape, dtype=torch.float64, device=vectors.device)
-    counts = torch.zeros(clusters, dtype=torch.float64, device=vectors.device)
-    numbers = torch.arange(clusters, device=vectors.device)[:, None]
-    for part in vectors.split(_rows_at_once(clusters)):
-        members = (_scores(part, centroids).argmin(0) == numbers).to(part.dtype)
-        counts += members.sum(1, dtype=torch.float64)
-        whole = len(part) // _BLOCK * _BLOCK
-        if whole:
-            blocks = members[:, :whole].unflatten(1, (-1, _BLOCK)).transpose(0, 1)
-            totals += (blocks @ part[:whole].unflatten(0, (-1, _BLOCK))).sum(0, dtype=torch.float64)
-        if whole < len(part):
-            totals += members[:, whole:] @ part[whole:]
+def _means(vectors: torch.Tensor, centroids: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+    """Returns the means [N, C] of the vectors nearest to each centroid; `numbers` is 0 to N - 1, [N, 1]."""
+    parts = [_sums(part, centroids, numbers) for part in vectors.split(_rows_at_once(len(centroids)))]
+    totals, counts = (reduce(torch.add, found) for found in zip(*parts, strict=True))
     # An empty cluster's total is zero, and so is its centroid.
     return (totals / counts.clamp(min=1)[:, None]).to(centroids.dtype)
+
+
+def _sums(part: torch.Tensor, centroids: torch.Tensor, numbers: torch.Tensor):
+    """Returns the sums [N, C] of the vectors nearest to each centroid and their number [N], float64."""
+    members = (_scores(part, centroids).argmin(0) == numbers).to(part.dtype)
+    whole = len(part) // _BLOCK * _BLOCK
+    blocks = members[:, :whole].unflatten(1, (-1, _BLOCK)).transpose(0, 1)
+    total = (blocks @ part[:whole].unflatten(0, (-1, _BLOCK))).sum(0, dtype=torch.float64)
+    if whole < len(part):
+        total = total + members[:, whole:] @ part[whole:]
+    return total, members.sum(1, dtype=torch.float64)
 
 
 class _Watch:
