@@ -19,7 +19,7 @@ def lloyd(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Takes Lloyd's steps; once the centroids stand still, further steps change nothing.
 
-    Float32 vectors take the Triton kernels where these serve: two launches a step instead of some thirty.
+    Float32 vectors take the Triton kernels where these serve: two launches a step instead of some twenty.
 
     Args:
         vectors: [V, C] float32 or float64.
@@ -74,7 +74,9 @@ def _means(vectors: torch.Tensor, centroids: torch.Tensor, numbers: torch.Tensor
     return (totals / counts.clamp(min=1)[:, None]).to(centroids.dtype)
 
 
-def _sums(part: torch.Tensor, centroids: torch.Tensor, numbers: torch.Tensor):
+def _sums(
+    part: torch.Tensor, centroids: torch.Tensor, numbers: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Returns the sums [N, C] of the vectors nearest to each centroid and their number [N], float64."""
     members = (_scores(part, centroids).argmin(0) == numbers).to(part.dtype)
     whole = len(part) // _BLOCK * _BLOCK

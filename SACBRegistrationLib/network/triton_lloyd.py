@@ -1,8 +1,8 @@
 """Lloyd's steps as two GPU kernels each; importing this module needs Triton.
 
-A step in torch's own operations is some thirty launches, each longer than the work it starts: a forward pass
-takes hundreds of steps. Here the first kernel sums the members of every cluster in parts of the vectors, the
-second makes centroids of the sums.
+A step in torch's own operations is some twenty launches, each longer than the work it starts, and a forward
+pass takes hundreds of steps. Here the first kernel sums the members of every cluster in parts of the vectors,
+the second makes centroids of the sums.
 """
 
 from collections.abc import Callable
@@ -117,7 +117,7 @@ def lloyd_triton(
     max_steps: int,
     stop: Callable[[int, torch.Tensor], bool],
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Takes Lloyd's steps; once the centroids stand still, further steps change nothing and take no time.
+    """Takes Lloyd's steps; once the centroids stand still, further steps change nothing and end at once.
 
     Args:
         vectors: [V, C] float32, of any strides.

@@ -10,7 +10,7 @@ from shared_data import REPOSITORY
 
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
-@pytest.mark.parametrize("capability", [80, 90])
+@pytest.mark.parametrize("capability", [80, 90, 120])
 def test_every_variant_fits(capability):
     found = list(kernel_resources.compile_all((capability,), (64,)))
     assert len(found) == 11
